@@ -1,0 +1,194 @@
+// How fast events become durable in the SQLite journal, by batch size, beside a bare prepared INSERT of the same rows
+// into the same table with the same indexes, settings and batch size, in the same run. The bare insert is given its
+// rows ready made (JSON, identifiers, chain); ours starts from events.
+//   bench-journal [--json FILE] [--folder DIR]
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "bench/report.hpp"
+#include "messages/codec/json.hpp"
+#include "messages/ulid.hpp"
+#include "runtime/journal/admission.hpp"
+#include "runtime/journal/chain.hpp"
+#include "runtime/journal/journal.hpp"
+
+namespace {
+
+using namespace horizons;
+using namespace horizons::journal;
+
+constexpr const char* insert = "insert into events values(?,?,?,?,?,?,?,?,?,?) on conflict do nothing";
+constexpr const char* settings =  // as runtime/journal/sqlite_writer.cpp
+    "pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536; pragma wal_autocheckpoint = "
+    "4096;"
+    "pragma journal_size_limit = 67108864; pragma mmap_size = 0; pragma temp_store = memory;";
+
+[[noreturn]] void stop(const std::string& why) {
+  std::cerr << "bench-journal: " << why << "\n";
+  std::exit(1);
+}
+
+/// Jobs of four events each: submitted, queued, running, completed.
+std::vector<event> events_of(std::size_t count) {
+  const timestamp start = std::chrono::sys_days{std::chrono::year{2026} / 11 / 21};
+  std::vector<event> events;
+  std::string job;
+  for (std::size_t i = 0; i < count; ++i) {
+    event e;
+    e.time = start + std::chrono::milliseconds(i / 4);
+    e.event_id = make_ulid(e.time);
+    if (i % 4 == 0) job = make_ulid(e.time);
+    e.job_id = job;
+    e.sequence = i % 4 + 1;
+    e.user_id = "karl";
+    e.correlation_id = job;
+    switch (i % 4) {
+      case 0:
+        e.data = job_submitted{.agent = "image-reconstruction",
+                               .dataset = "file:///data/m87.uvfits",
+                               .params = json{{"size", 1200}, {"niter", 0}}};
+        break;
+      case 1:
+        e.data = job_queued{{"SUBMITTED", "QUEUED", "", 0, "node-1", ""}};
+        break;
+      case 2:
+        e.data = job_running{{"QUEUED", "RUNNING", "", 1, "node-1", "cpu/0"}};
+        break;
+      default: {
+        job_completed c;
+        c.old_status = "RUNNING";
+        c.new_status = "COMPLETED";
+        c.execution_duration_s = 8.25;
+        e.data = std::move(c);
+      }
+    }
+    events.push_back(std::move(e));
+  }
+  return events;
+}
+
+struct ready_row {
+  ulid_bytes id;
+  std::string data;
+  chain_hash chain;
+};
+
+struct sizes {
+  std::size_t batch, count;
+};
+
+double ours(const std::string& path, const std::vector<event>& events, std::size_t batch_size) {
+  auto opened = open_store("sqlite:" + path, {"bench", "bench", {}});
+  if (!opened) stop(opened.error().text);
+  std::vector<batch> batches;
+  for (std::size_t i = 0; i < events.size(); i += batch_size) {
+    batch b;
+    b.events.assign(events.begin() + long(i), events.begin() + long(std::min(events.size(), i + batch_size)));
+    batches.push_back(std::move(b));
+  }
+  return bench::seconds_of([&] {
+    for (const auto& b : batches) {
+      auto outcome = (*opened)->append(std::span(&b, 1));
+      if (!outcome || !(*outcome)[0]) stop("an append failed");
+    }
+  });
+}
+
+double bare(const std::string& path, const std::vector<event>& events, const std::vector<ready_row>& rows,
+            std::size_t batch_size) {
+  {
+    if (auto made = open_store("sqlite:" + path, {"bench", "bench", {}}); !made) stop(made.error().text);
+  }
+  sqlite3* db = nullptr;
+  sqlite3_stmt* s = nullptr;
+  if (sqlite3_open(path.c_str(), &db) != SQLITE_OK ||
+      sqlite3_exec(db, settings, nullptr, nullptr, nullptr) != SQLITE_OK ||
+      sqlite3_prepare_v2(db, insert, -1, &s, nullptr) != SQLITE_OK)
+    stop(sqlite3_errmsg(db));
+  const auto text = [&](int at, std::string_view t) {
+    sqlite3_bind_text(s, at, t.data(), int(t.size()), SQLITE_STATIC);
+  };
+  const double seconds = bench::seconds_of([&] {
+    for (std::size_t i = 0; i < events.size();) {
+      sqlite3_exec(db, "begin immediate", nullptr, nullptr, nullptr);
+      for (const auto end = std::min(events.size(), i + batch_size); i < end; ++i) {
+        const auto& e = events[i];
+        sqlite3_bind_int64(s, 1, sqlite3_int64(i + 1));
+        sqlite3_bind_blob(s, 2, rows[i].id.data(), 16, SQLITE_STATIC);
+        text(3, e.tenant);
+        text(4, e.job_id);
+        sqlite3_bind_int64(s, 5, sqlite3_int64(e.sequence));
+        text(6, type_of(e.data));
+        sqlite3_bind_int64(s, 7, e.time.time_since_epoch().count());
+        sqlite3_bind_int64(s, 8, 0);
+        text(9, rows[i].data);
+        sqlite3_bind_blob(s, 10, rows[i].chain.data(), 32, SQLITE_STATIC);
+        if (sqlite3_step(s) != SQLITE_DONE) stop(sqlite3_errmsg(db));
+        sqlite3_reset(s);
+      }
+      if (sqlite3_exec(db, "commit", nullptr, nullptr, nullptr) != SQLITE_OK) stop(sqlite3_errmsg(db));
+    }
+  });
+  sqlite3_finalize(s);
+  sqlite3_close(db);
+  return seconds;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string json_file, folder = std::filesystem::temp_directory_path().string();
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--json") == 0)
+      json_file = argv[i + 1];
+    else if (std::strcmp(argv[i], "--folder") == 0)
+      folder = argv[i + 1];
+    else
+      stop(std::string("unknown option ") + argv[i] + "; expected --json FILE or --folder DIR");
+  }
+  const std::string path = folder + "/journal-bench-" + std::to_string(::getpid()) + ".db";
+  const auto clean = [&] {
+    for (const char* end : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(path + end);
+  };
+
+  std::vector<bench::row> rows;
+  constexpr int repeats = 5;
+  for (const auto [batch_size, count] :
+       {sizes{1, 1'000}, sizes{10, 5'000}, sizes{100, 40'000}, sizes{1'000, 100'000}, sizes{4'000, 100'000}}) {
+    const auto events = events_of(count);
+    std::vector<ready_row> ready;
+    chain_hasher hasher;
+    chain_hash hash{};
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      auto data = to_json(events[i]);
+      hash = hasher.link(hash, i + 1, data);
+      ready.push_back({bytes_of_ulid(events[i].event_id), std::move(data), hash});
+    }
+    std::vector<double> us, them;  // taken in turns: what disturbs one disturbs the other
+    for (int i = 0; i < repeats; ++i) {
+      clean();
+      us.push_back(ours(path, events, batch_size));
+      clean();
+      them.push_back(bare(path, events, ready, batch_size));
+    }
+    clean();
+    const auto u = bench::median_of(us), t = bench::median_of(them);
+    rows.push_back(bench::compare("append, " + std::to_string(batch_size) + " events per commit", "events/s",
+                                  bench::better::higher, double(count) / u.seconds,
+                                  "bare prepared INSERT, SQLite " SQLITE_VERSION, double(count) / t.seconds, 0.8,
+                                  std::max(u.spread, t.spread)));
+  }
+  bench::print(rows);
+  const nlohmann::json conditions{{"cores", std::thread::hardware_concurrency()},
+                                  {"repeats", repeats},
+                                  {"folder", "local disk, synced at every commit"},
+                                  {"sqlite", SQLITE_VERSION},
+                                  {"measured", "median, ours and peer in turns"}};
+  return bench::write_json(json_file, conditions, rows) ? 0 : 1;
+}

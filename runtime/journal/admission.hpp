@@ -1,0 +1,43 @@
+// What a batch and a read must look like before any store takes them, the same for every store. It knows no
+// database; what depends on what is stored already (fencing, conflicts, repeats) is the store's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "runtime/journal/journal.hpp"
+
+namespace horizons::journal {
+
+inline constexpr std::size_t batch_events_max = 10'000;  // one owner's one decision, however large a workflow
+inline constexpr std::size_t batch_claims_max = 10'000;
+inline constexpr std::size_t append_batches_max = 100'000;    // in one commit; the writer actor sends far fewer
+inline constexpr std::size_t offset_state_bytes_max = 4096;   // contract of source_offset
+inline constexpr std::size_t offset_source_bytes_max = 1024;  // cluster, topic (249 bytes in Kafka) and partition
+inline constexpr std::size_t read_events_max = 10'000;
+inline constexpr std::size_t read_bytes_max = std::size_t{64} << 20;  // an event may have 1 MiB: bounds one page
+
+/// A ULID's 128 bits, most significant first, so that bytes sort as the texts do.
+using ulid_bytes = std::array<std::uint8_t, 16>;
+
+/// `text` must be a ULID (is_ulid).
+ulid_bytes bytes_of_ulid(std::string_view text);
+
+/// Bounds, shard number, every event valid and, on the life cycle, numbered; claims complete. The error names the
+/// part, its value and what would be right.
+result<void> admit(const batch& b);
+
+/// Limit and order of the bounds.
+result<void> admit(const event_filter& filter, std::size_t limit);
+
+/// "fenced: shard 17 has epoch 5 …"
+error fenced_error(std::uint32_t shard, std::uint64_t epoch, std::uint64_t newer);
+
+/// Another event already stands at this place of the job's life cycle.
+error sequence_error(const event& e);
+
+/// "journal is in use by node X on host Y since T; give both a [cluster] section"
+error in_use_error(const owner_info& owner);
+
+}  // namespace horizons::journal

@@ -1,0 +1,57 @@
+#include "runtime/journal/journal.hpp"
+
+#include "messages/text.hpp"
+#include "runtime/journal/memory_store.hpp"
+#include "runtime/journal/sqlite_store.hpp"
+
+namespace horizons::journal {
+
+namespace {
+
+constexpr std::string_view sqlite_scheme = "sqlite:";
+constexpr std::string_view memory_scheme = "memory:";
+
+tl::unexpected<error> unknown_url(const std::string& url) {
+  const std::string what = url.starts_with("postgresql:") || url.starts_with("postgres:")
+                               ? " needs PostgreSQL, which this build does not hold"
+                               : " has an unknown scheme";
+  return failure(error_code::invalid_argument,
+                 "journal.url " + quote(url) + what + "; expected \"sqlite:<path>\" or \"memory:\"");
+}
+
+template <class Sqlite, class Memory>
+result<std::unique_ptr<store>> dispatch(const std::string& url, Sqlite sqlite, Memory memory) {
+  const std::string_view text = url;
+  if (text.starts_with(memory_scheme)) return memory(std::string(text.substr(memory_scheme.size())));
+  if (!text.starts_with(sqlite_scheme)) return unknown_url(url);
+  const std::string path(text.substr(sqlite_scheme.size()));
+  if (path.empty() || path.find('\0') != std::string::npos)
+    return failure(error_code::invalid_argument,
+                   "journal.url " + quote(url) + " names no file; expected \"sqlite:<path>\"");
+  return sqlite(path);
+}
+
+}  // namespace
+
+std::uint32_t shard_of(std::string_view tenant, std::string_view job_id) {
+  std::uint64_t hash = 14'695'981'039'346'656'037u;  // FNV-1a, 64 bit: offset basis and prime
+  const auto add = [&](unsigned char byte) { hash = (hash ^ byte) * 1'099'511'628'211u; };
+  for (const char c : tenant) add(static_cast<unsigned char>(c));
+  add(0);
+  for (const char c : job_id) add(static_cast<unsigned char>(c));
+  return static_cast<std::uint32_t>(hash % shard_count);
+}
+
+result<std::unique_ptr<store>> open_store(const std::string& url, const owner_info& me) {
+  return dispatch(
+      url, [&](const std::string& path) { return open_sqlite_store(path, me); },
+      [&](const std::string& name) { return open_memory_store(name, me); });
+}
+
+result<std::unique_ptr<store>> open_reader(const std::string& url) {
+  return dispatch(
+      url, [](const std::string& path) { return open_sqlite_reader(path); },
+      [](const std::string& name) { return open_memory_reader(name); });
+}
+
+}  // namespace horizons::journal

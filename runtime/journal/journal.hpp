@@ -1,0 +1,107 @@
+// The journal: every fact, appended once, with a position that only grows. One interface; SQLite and memory (and
+// PostgreSQL, when clustered) behind it with the same semantics, held to by one set of contract tests.
+//
+// All calls block and none is thread safe: one actor owns the writer, another one a reader.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "messages/events.hpp"
+#include "messages/result.hpp"
+
+namespace horizons::journal {
+
+inline constexpr std::uint32_t shard_count = 256;  // on disk from the first day: never changes
+
+/// fnv1a64(tenant, 0, job_id) mod 256.
+std::uint32_t shard_of(std::string_view tenant, std::string_view job_id);
+
+/// Where a bridge stands in its source, stored with the events it caused.
+struct source_offset {
+  std::string source;  // "kafka/<cluster>/<topic>/<partition>"
+  std::string state;   // what the bridge needs to go on: opaque text, at most 4 KiB
+};
+
+/// "This job id, and this idempotency key, belong to this content": makes repeated submissions one job.
+struct identity_claim {
+  std::string tenant, user_id;
+  std::string job_id;
+  std::string idempotency_key;  // empty: only the job id is claimed
+  std::string digest;           // SHA-256 of the canonical content, hexadecimal
+};
+
+/// The claim that stands in the way.
+struct claimed_by {
+  std::string job_id;
+  std::string digest;
+};
+
+/// What one owner wants committed together: all of it or nothing.
+struct batch {
+  std::uint32_t shard = 0;
+  std::uint64_t epoch = 0;  // refused when older than the shard's
+  std::vector<event> events;
+  std::vector<identity_claim> claims;
+  std::optional<source_offset> offset;
+};
+
+struct append_outcome {
+  std::vector<std::uint64_t> positions;  // one per event; a repeated event_id gets the position it already has
+  std::optional<claimed_by> conflict;    // nothing of the batch was stored
+};
+
+struct event_filter {
+  std::uint64_t after_position = 0;              // exclusive
+  std::optional<std::uint64_t> before_position;  // exclusive
+  std::string tenant, job_id, type;              // empty: any
+  std::optional<timestamp> start, end;           // start inclusive, end exclusive, on the event's time
+};
+
+struct owner_info {
+  std::string node, host;
+  timestamp since{};
+};
+
+class store {
+public:
+  virtual ~store() = default;
+
+  /// Made with the journal, never changes: a ULID.
+  virtual const std::string& id() const = 0;
+
+  /// One durable commit (synced) of all batches. A batch that is fenced or in conflict is left out and says so; the
+  /// others are committed. The outer error (io, disk_full, unavailable): nothing at all was committed, or, for
+  /// `timed_out`, the outcome is unknown and the same batches may safely be appended again.
+  virtual result<std::vector<result<append_outcome>>> append(std::span<const batch> batches) = 0;
+
+  /// Takes all shards for one owner: raises every epoch and returns the new one.
+  virtual result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards) = 0;
+
+  /// Events in position order, at most `limit` (1 … 10,000) and 64 MiB as JSON: only an empty answer is the end.
+  virtual result<std::vector<event>> read(const event_filter& filter, std::size_t limit) = 0;
+
+  virtual result<std::uint64_t> last_position() = 0;
+  virtual result<std::optional<std::string>> read_offset(std::string_view source) = 0;
+  virtual result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
+                                                       std::string_view idempotency_key) = 0;
+
+  /// Walks the SHA-256 chain over every event; the error names the first position that was changed, is missing or
+  /// was cut off.
+  virtual result<std::uint64_t> verify(const std::function<bool(std::uint64_t checked)>& go_on) = 0;
+};
+
+/// Opens (and makes or migrates) the journal at `url`: "sqlite:<path>" or "memory:".
+/// Another process that has it open: error `unavailable`, naming the owner: "journal is in use by node X on host Y
+/// since T …".
+result<std::unique_ptr<store>> open_store(const std::string& url, const owner_info& me);
+
+/// A second, read-only view of the same journal for reading beside the writer ("memory:" shares its data).
+result<std::unique_ptr<store>> open_reader(const std::string& url);
+
+}  // namespace horizons::journal

@@ -1,0 +1,333 @@
+#include "runtime/journal/journal_actor.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include "runtime/journal/commit_group.hpp"
+
+namespace horizons::journal {
+
+namespace {
+
+using namespace std::chrono_literals;
+using kit::milliseconds;
+
+constexpr std::size_t catch_up_events = 500;  // read per turn: appends wait some milliseconds behind it, not more
+constexpr milliseconds retry_first = 5ms;     // a full subscriber gets another try then, and ever later
+constexpr milliseconds retry_max = 500ms;
+
+/// To itself, at the end of the data lane: when it arrives, every append that was waiting is in the group. (The
+/// control lane overtakes the data lane: a mark there would commit each append alone.)
+struct commit_now {};
+struct catch_up {
+  std::uint64_t subscription = 0;
+};
+using own_api = kit::accepts<commit_now, catch_up>;
+
+std::size_t weight(const json& value) {
+  if (value.is_string()) return 32 + value.get_ref<const std::string&>().size();
+  std::size_t sum = 16;
+  if (value.is_array())
+    for (const json& element : value) sum += weight(element);
+  if (value.is_object())
+    for (const auto& [key, element] : value.get_ref<const json::object_t&>()) sum += 64 + key.size() + weight(element);
+  return sum;
+}
+
+std::size_t weight(const std::string& text) { return text.size(); }
+template <class T>
+std::size_t weight(const std::vector<T>& values) {
+  return values.size() * 2 * sizeof(T);
+}
+template <class T>
+requires(std::is_arithmetic_v<T>) std::size_t weight(T) { return 0; }
+template <class T>
+std::size_t weight(const std::optional<T>&) {
+  return 0;
+}
+template <described T>
+std::size_t weight(const T& part) {
+  std::size_t sum = 0;
+  for_each_field(part, [&](const auto&, const auto& member) { sum += weight(member); });
+  return sum;
+}
+
+struct subscription {
+  kit::handle<kit::accepts<committed>> to;
+  std::uint64_t cursor = 0;  // everything up to here was sent
+  bool live = false;         // stands at the head: gets commits as they happen
+  milliseconds retry = retry_first;
+};
+
+class writer : public std::enable_shared_from_this<writer> {
+public:
+  writer(kit::context& self, std::unique_ptr<store> s, std::uint64_t last, std::shared_ptr<journal_metrics> metrics)
+      : self_(self), me_(self.self_as<own_api>()), store_(std::move(s)), last_(last), metrics_(std::move(metrics)) {}
+
+  void take(append& a, kit::promise<append_outcome> answer) {
+    group_.add(std::move(a), std::move(answer));
+    if (group_.full()) return commit();
+    if (marked_) return;
+    marked_ = true;
+    send_or_wait(commit_now{}, [this] { commit(); });
+  }
+
+  void commit() {
+    marked_ = false;
+    if (group_.empty()) return;
+    auto group = std::exchange(group_, {});
+    const auto begin = self_.now();
+    auto outcomes = store_->append(group.batches());
+    count_time(self_.now() - begin);
+    if (!outcomes) return refuse(group, outcomes.error());
+    last_error_.clear();
+    ++metrics_->commits;
+    const auto before = last_;
+    std::vector<event> fresh;
+    for (std::size_t i = 0; i < outcomes->size(); ++i) {
+      if ((*outcomes)[i] && !(*outcomes)[i]->conflict) note(group.batches()[i], (*outcomes)[i]->positions, fresh);
+      count(group.batches()[i], (*outcomes)[i]);
+    }
+    for (std::size_t i = 0; i < outcomes->size(); ++i) group.answers()[i].set(std::move((*outcomes)[i]));
+    publish(before, std::move(fresh));
+  }
+
+  void add(const subscribe& s) {
+    if (!s.to) return;
+    std::erase_if(subscriptions_, [&](const auto& entry) { return entry.second.to == s.to; });
+    const auto id = ++subscription_id_;
+    subscriptions_.emplace(id, subscription{s.to, s.after_position});
+    metrics_->subscribers = subscriptions_.size();
+    self_.monitor(s.to, [weak = weak_from_this(), id](const kit::exit_cause&) {
+      if (auto w = weak.lock()) w->forget(id);
+    });
+    step(id);
+  }
+
+  /// One page for one subscriber that does not stand at the head.
+  void step(std::uint64_t id) {
+    const auto at = subscriptions_.find(id);
+    if (at == subscriptions_.end() || at->second.live) return;
+    subscription& s = at->second;
+    auto page = store_->read({.after_position = s.cursor}, catch_up_events);
+    if (!page) {
+      last_error_ = page.error().text;
+      return later(id, s);
+    }
+    if (page->empty()) {
+      s.live = true;
+      return;
+    }
+    const auto last = page->back().position;
+    switch (s.to.send(committed{std::make_shared<const std::vector<event>>(std::move(*page)), s.cursor})) {
+      case kit::delivery::accepted:
+        s.cursor = last;
+        s.retry = retry_first;
+        return next(id);
+      case kit::delivery::rejected_full:
+        return later(id, s);
+      case kit::delivery::dead:
+        return forget(id);
+    }
+  }
+
+  journal_status::reply status() const {
+    return {store_->id(), last_, metrics_->commits, metrics_->events, double(metrics_->commit_us_last) / 1000,
+            last_error_};
+  }
+
+private:
+  void note(batch& b, const std::vector<std::uint64_t>& positions, std::vector<event>& fresh) {
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      if (positions[i] <= last_) {  // positions grow within a commit: this one was stored before
+        ++metrics_->repeats;
+        continue;
+      }
+      last_ = positions[i];
+      ++metrics_->events;
+      if (subscriptions_.empty()) continue;
+      fresh.push_back(std::move(b.events[i]));
+      fresh.back().position = positions[i];
+    }
+  }
+
+  void count(const batch&, const result<append_outcome>& outcome) {
+    if (outcome && !outcome->conflict)
+      ++metrics_->batches;
+    else if (outcome || outcome.error().code == error_code::conflict)
+      ++metrics_->conflicts;
+    else if (outcome.error().code == error_code::fenced)
+      ++metrics_->fenced;
+    else
+      ++metrics_->refused;
+  }
+
+  void count_time(kit::instant::duration took) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
+    metrics_->commit_us_last = static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0));
+    metrics_->commit_us_sum += metrics_->commit_us_last;
+  }
+
+  void refuse(const commit_group& group, const error& why) {
+    ++metrics_->commits_failed;
+    last_error_ = why.text;
+    for (const auto& answer : group.answers()) answer.fail(why);
+    // The outcome may be unknown: what is stored after all is found by reading.
+    for (auto& [id, s] : subscriptions_)
+      if (std::exchange(s.live, false)) later(id, s);
+  }
+
+  void publish(std::uint64_t before, std::vector<event> fresh) {
+    if (fresh.empty()) return;
+    const auto events = std::make_shared<const std::vector<event>>(std::move(fresh));
+    std::vector<std::uint64_t> gone;
+    for (auto& [id, s] : subscriptions_) {
+      if (!s.live) continue;
+      if (s.cursor != before) {  // others commit too, or an append of unknown outcome was stored: read what is between
+        s.live = false;
+        next(id);
+        continue;
+      }
+      switch (s.to.send(committed{events, before})) {
+        case kit::delivery::accepted:
+          s.cursor = events->back().position;
+          break;
+        case kit::delivery::rejected_full:
+          s.live = false;
+          ++metrics_->subscribers_fell_behind;
+          later(id, s);
+          break;
+        case kit::delivery::dead:
+          gone.push_back(id);
+          break;
+      }
+    }
+    for (const auto id : gone) forget(id);
+  }
+
+  void forget(std::uint64_t id) {
+    subscriptions_.erase(id);
+    metrics_->subscribers = subscriptions_.size();
+  }
+
+  void next(std::uint64_t id) {
+    send_or_wait(catch_up{id}, [this, id] { step(id); });
+  }
+
+  void later(std::uint64_t id, subscription& s) {
+    after(s.retry, [this, id] { step(id); });
+    s.retry = std::min(s.retry * 2, retry_max);
+  }
+
+  /// Takes its turn behind what waits in the data lane, or, when that is full, a moment later.
+  template <class M>
+  void send_or_wait(M m, std::function<void()> f) {
+    if (me_.send(std::move(m)) != kit::delivery::accepted) after(1ms, std::move(f));
+  }
+
+  void after(milliseconds delay, std::function<void()> f) {
+    self_.after(delay, [weak = weak_from_this(), f = std::move(f)] {
+      if (auto w = weak.lock()) f();
+    });
+  }
+
+  kit::context& self_;
+  kit::handle<own_api> me_;
+  std::unique_ptr<store> store_;
+  std::uint64_t last_;  // the highest position known to be committed
+  std::shared_ptr<journal_metrics> metrics_;
+  commit_group group_;
+  bool marked_ = false;  // a commit_now is under way
+  std::map<std::uint64_t, subscription> subscriptions_;
+  std::uint64_t subscription_id_ = 0;
+  std::string last_error_;
+};
+
+/// A reader's store, opened again after a failure.
+class reader {
+public:
+  reader(open_function open, std::unique_ptr<store> s) : open_(std::move(open)), store_(std::move(s)) {}
+
+  template <class F>
+  auto with_store(F f) -> decltype(f(std::declval<store&>())) {
+    if (!store_) {
+      auto opened = open_();
+      if (!opened) return failure(std::move(opened.error()));
+      store_ = std::move(*opened);
+    }
+    auto answer = f(*store_);
+    if (!answer && (answer.error().code == error_code::io || answer.error().code == error_code::unreadable))
+      store_.reset();
+    return answer;
+  }
+
+private:
+  open_function open_;
+  std::unique_ptr<store> store_;
+};
+
+}  // namespace
+
+std::size_t bytes_of(const append& a) {
+  std::size_t sum = sizeof(append) + a.what.claims.size() * sizeof(identity_claim);
+  if (a.what.offset) sum += a.what.offset->source.size() + a.what.offset->state.size();
+  for (const event& e : a.what.events)
+    sum += sizeof(event) + std::visit([](const auto& data) { return weight(data); }, e.data);
+  return sum;
+}
+
+kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metrics> metrics) {
+  if (!metrics) metrics = std::make_shared<journal_metrics>();
+  return [open = std::move(open), metrics](kit::context& self) -> kit::behavior {
+    auto opened = open();
+    auto last = opened ? (*opened)->last_position() : result<std::uint64_t>(failure(opened.error()));
+    if (!last) {
+      self.fail(last.error().text);
+      return {};
+    }
+    metrics->subscribers = 0;
+    auto w = std::make_shared<writer>(self, std::move(*opened), *last, metrics);
+    self.on_stop([&self, weak = std::weak_ptr(w)] {
+      if (auto alive = weak.lock()) alive->commit();
+      self.quit();
+    });
+    return kit::behavior{}
+        .on<append>([w](append& a, kit::promise<append_outcome> answer) { w->take(a, std::move(answer)); })
+        .on<commit_now>([w](const commit_now&) { w->commit(); })
+        .on<subscribe>([w](const subscribe& s) { w->add(s); })
+        .on<catch_up>([w](const catch_up& c) { w->step(c.subscription); })
+        .on<journal_status>([w](const journal_status&) -> result<journal_status::reply> { return w->status(); });
+  };
+}
+
+kit::actor_body journal_reader(open_function open) {
+  return [open = std::move(open)](kit::context& self) -> kit::behavior {
+    auto opened = open();
+    if (!opened) {
+      self.fail(opened.error().text);
+      return {};
+    }
+    auto r = std::make_shared<reader>(open, std::move(*opened));
+    return kit::behavior{}
+        .on<read_events>([r](const read_events& m) {
+          return r->with_store([&](store& s) {
+            return s.read(m.filter, m.limit).map([](std::vector<event> e) { return read_events::reply{std::move(e)}; });
+          });
+        })
+        .on<find_claim>([r](const find_claim& m) {
+          return r->with_store([&](store& s) {
+            return s.find_claim(m.tenant, m.user_id, m.idempotency_key).map([](std::optional<claimed_by> c) {
+              return find_claim::reply{std::move(c)};
+            });
+          });
+        })
+        .on<verify_chain>([r](const verify_chain&) {
+          return r->with_store([](store& s) {
+            return s.verify(nullptr).map([](std::uint64_t checked) { return verify_chain::reply{checked}; });
+          });
+        });
+  };
+}
+
+}  // namespace horizons::journal

@@ -1,0 +1,19 @@
+// What can be observed of a journal writer. Written by its thread alone, read by any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace horizons::journal {
+
+struct journal_metrics {
+  std::atomic<std::uint64_t> commits{0}, commits_failed{0};
+  std::atomic<std::uint64_t> batches{0}, events{0};                // committed
+  std::atomic<std::uint64_t> repeats{0};                           // events that were stored already
+  std::atomic<std::uint64_t> fenced{0}, conflicts{0}, refused{0};  // batches left out of their commit
+  std::atomic<std::uint64_t> commit_us_sum{0}, commit_us_last{0};
+  std::atomic<std::uint64_t> subscribers{0};
+  std::atomic<std::uint64_t> subscribers_fell_behind{0};  // a full lane sent a subscriber back to reading the store
+};
+
+}  // namespace horizons::journal

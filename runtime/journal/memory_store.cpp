@@ -1,0 +1,346 @@
+#include "runtime/journal/memory_store.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "messages/ulid.hpp"
+#include "runtime/journal/admission.hpp"
+
+namespace horizons::journal {
+
+namespace {
+
+struct ulid_hash {
+  std::size_t operator()(const ulid_bytes& id) const {
+    std::size_t h = 0;
+    for (const auto byte : id) h = (h ^ byte) * 1'099'511'628'211u;
+    return h;
+  }
+};
+
+using job_key = std::pair<std::string, std::string>;  // tenant, job
+
+struct job_key_hash {
+  std::size_t operator()(const job_key& k) const {
+    return std::hash<std::string>()(k.first) * 31 + std::hash<std::string>()(k.second);
+  }
+};
+
+bool matches(const event& e, const event_filter& f) {
+  return (f.tenant.empty() || e.tenant == f.tenant) && (f.job_id.empty() || e.job_id == f.job_id) &&
+         (f.type.empty() || type_of(e.data) == f.type) && (!f.start || e.time >= *f.start) &&
+         (!f.end || e.time < *f.end);
+}
+
+}  // namespace
+
+/// The tables of one journal. Positions are places in `events` plus one. Changes not yet synced can be undone.
+class memory_data {
+public:
+  std::mutex mutex;
+  std::string id;
+  std::optional<owner_info> owner;
+  std::uint64_t incarnation = 0;  // raised by open and crash: an old store is a stranger
+  std::uint64_t commits = 0;
+  bool torn = false;
+  memory_faults faults;
+
+  std::vector<event> events;
+  std::size_t synced = 0;  // events readers may see
+  std::unordered_map<ulid_bytes, std::uint64_t, ulid_hash> by_id;
+  std::unordered_map<job_key, std::vector<std::uint64_t>, job_key_hash> by_job;
+  std::map<job_key, identity_claim> claims;
+  std::map<std::tuple<std::string, std::string, std::string>, std::string> keys;  // tenant, user, key -> job
+  std::map<std::string, std::string, std::less<>> offsets;
+  std::array<std::uint64_t, shard_count> epochs{};
+  std::vector<std::function<void()>> undo;
+
+  void undo_to(std::size_t mark) {
+    for (; undo.size() > mark; undo.pop_back()) undo.back()();
+  }
+
+  void put(const event& e, const ulid_bytes& id_bytes) {
+    const std::uint64_t position = events.size() + 1;
+    events.push_back(e);
+    events.back().position = position;
+    by_id.emplace(id_bytes, position);
+    if (!e.job_id.empty()) by_job[{e.tenant, e.job_id}].push_back(position);
+    undo.emplace_back([this, id_bytes] {
+      const event& last = events.back();
+      if (!last.job_id.empty()) {
+        auto job = by_job.find({last.tenant, last.job_id});
+        job->second.pop_back();
+        if (job->second.empty()) by_job.erase(job);
+      }
+      by_id.erase(id_bytes);
+      events.pop_back();
+    });
+  }
+
+  bool has_sequence(const event& e) const {
+    if (e.sequence == 0) return false;
+    const auto job = by_job.find({e.tenant, e.job_id});
+    if (job == by_job.end()) return false;
+    for (auto p = job->second.rbegin(); p != job->second.rend(); ++p) {  // newest first: a job's sequence grows
+      const auto sequence = events[*p - 1].sequence;
+      if (sequence == e.sequence) return true;
+    }
+    return false;
+  }
+
+  /// The standing claim in the way of `c`, or none; `same`: this very claim stands.
+  std::optional<claimed_by> standing(const identity_claim& c, bool& same) const {
+    same = false;
+    if (auto at = claims.find({c.tenant, c.job_id}); at != claims.end()) {
+      const auto& old = at->second;
+      same = old.digest == c.digest && old.user_id == c.user_id && old.idempotency_key == c.idempotency_key;
+      return claimed_by{old.job_id, old.digest};
+    }
+    return by_key(c.tenant, c.user_id, c.idempotency_key);
+  }
+
+  std::optional<claimed_by> by_key(std::string_view tenant, std::string_view user, std::string_view key) const {
+    if (key.empty()) return {};
+    const auto at = keys.find({std::string(tenant), std::string(user), std::string(key)});
+    if (at == keys.end()) return {};
+    return claimed_by{at->second, claims.at({std::string(tenant), at->second}).digest};
+  }
+
+  void put_claim(const identity_claim& c) {
+    claims.emplace(job_key{c.tenant, c.job_id}, c);
+    if (!c.idempotency_key.empty()) keys.emplace(std::tuple{c.tenant, c.user_id, c.idempotency_key}, c.job_id);
+    undo.emplace_back([this, c] {
+      claims.erase({c.tenant, c.job_id});
+      if (!c.idempotency_key.empty()) keys.erase({c.tenant, c.user_id, c.idempotency_key});
+    });
+  }
+
+  void put_offset(const source_offset& o) {
+    std::optional<std::string> old;
+    if (auto at = offsets.find(o.source); at != offsets.end()) old = at->second;
+    offsets.insert_or_assign(o.source, o.state);
+    undo.emplace_back([this, source = o.source, old] {
+      if (old)
+        offsets.insert_or_assign(source, *old);
+      else
+        offsets.erase(source);
+    });
+  }
+
+  result<append_outcome> append_one(const batch& b) {
+    if (auto ok = admit(b); !ok) return failure(std::move(ok.error()));
+    if (b.epoch < epochs[b.shard]) return failure(fenced_error(b.shard, b.epoch, epochs[b.shard]));
+    const auto mark = undo.size();
+    const auto refuse = [&](result<append_outcome> answer) {
+      undo_to(mark);
+      return answer;
+    };
+    std::optional<claimed_by> repeated;  // see the SQLite store: a repeat brings no new event
+    for (const identity_claim& c : b.claims) {
+      bool same = false;
+      auto in_the_way = standing(c, same);
+      if (same)
+        repeated = std::move(in_the_way);
+      else if (in_the_way)
+        return refuse(append_outcome{{}, std::move(in_the_way)});
+      else
+        put_claim(c);
+    }
+    append_outcome outcome;
+    outcome.positions.reserve(b.events.size());
+    for (const event& e : b.events) {
+      const auto id_bytes = bytes_of_ulid(e.event_id);
+      if (auto at = by_id.find(id_bytes); at != by_id.end()) {
+        outcome.positions.push_back(at->second);
+        continue;
+      }
+      if (repeated) return refuse(append_outcome{{}, std::move(repeated)});
+      if (has_sequence(e)) return refuse(failure(sequence_error(e)));
+      put(e, id_bytes);
+      outcome.positions.push_back(events.size());
+    }
+    if (b.offset) put_offset(*b.offset);
+    return outcome;
+  }
+};
+
+namespace {
+
+std::shared_ptr<memory_data> named(const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<memory_data>> all;
+  const std::lock_guard lock(mutex);
+  std::erase_if(all, [](const auto& entry) { return entry.second.expired(); });
+  auto data = all[name].lock();
+  if (!data) {
+    data = std::make_shared<memory_data>();
+    data->id = make_ulid(std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()));
+    all[name] = data;
+  }
+  return data;
+}
+
+class memory_store final : public store {
+public:
+  memory_store(std::shared_ptr<memory_data> data, std::uint64_t incarnation)
+      : data_(std::move(data)), incarnation_(incarnation) {}
+  ~memory_store() override {
+    const std::lock_guard lock(data_->mutex);
+    if (writes() && data_->incarnation == incarnation_) data_->owner.reset();
+  }
+
+  const std::string& id() const override { return data_->id; }
+
+  result<std::vector<result<append_outcome>>> append(std::span<const batch> batches) override {
+    if (batches.size() > append_batches_max)
+      return failure(error_code::limit_exceeded, "an append of " + std::to_string(batches.size()) +
+                                                     " batches; at most " + std::to_string(append_batches_max));
+    std::unique_lock lock(data_->mutex);
+    if (auto ok = may_write(); !ok) return failure(std::move(ok.error()));
+    if (batches.empty()) return std::vector<result<append_outcome>>();
+    memory_data& d = *data_;
+    const auto fault = d.faults.at_commit ? d.faults.at_commit(++d.commits) : memory_fault::none;
+    if (fault == memory_fault::disk_full) return failure(error_code::disk_full, "journal in memory: no space left");
+    if (fault == memory_fault::io) return failure(error_code::io, "journal in memory: writing failed");
+    std::vector<result<append_outcome>> outcomes;
+    outcomes.reserve(batches.size());
+    for (const batch& b : batches) outcomes.push_back(d.append_one(b));
+    if (fault == memory_fault::torn_write) {
+      d.torn = true;
+      return failure(error_code::timed_out, "journal in memory: the outcome of the append is unknown: torn write");
+    }
+    if (auto wait = d.faults.before_sync) {
+      lock.unlock();  // the hook may crash the journal or let others read
+      wait();
+      lock.lock();
+      if (auto ok = may_write(); !ok) return failure(error_code::timed_out, ok.error().text);
+    }
+    d.undo.clear();
+    d.synced = d.events.size();
+    if (fault == memory_fault::answer_lost)
+      return failure(error_code::timed_out, "journal in memory: the outcome of the append is unknown: no answer");
+    return outcomes;
+  }
+
+  result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards) override {
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_write(); !ok) return failure(std::move(ok.error()));
+    std::uint64_t epoch = 0;
+    for (const auto shard : shards) {
+      if (shard >= shard_count)
+        return failure(error_code::invalid_argument, "shard " + std::to_string(shard) + " does not exist");
+      epoch = std::max(epoch, data_->epochs[shard]);
+    }
+    for (const auto shard : shards) data_->epochs[shard] = epoch + 1;
+    return epoch + 1;
+  }
+
+  result<std::vector<event>> read(const event_filter& filter, std::size_t limit) override {
+    if (auto ok = admit(filter, limit); !ok) return failure(std::move(ok.error()));
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
+    const memory_data& d = *data_;
+    const std::uint64_t end = std::min<std::uint64_t>(d.synced + 1, filter.before_position.value_or(d.synced + 1));
+    std::vector<event> found;
+    const auto take = [&](std::uint64_t position) {
+      if (matches(d.events[position - 1], filter)) found.push_back(d.events[position - 1]);
+      return found.size() < limit;
+    };
+    if (!filter.job_id.empty() && !filter.tenant.empty()) {
+      const auto job = d.by_job.find({filter.tenant, filter.job_id});
+      if (job == d.by_job.end()) return found;
+      for (auto p = std::ranges::upper_bound(job->second, filter.after_position); p != job->second.end() && *p < end;
+           ++p)
+        if (!take(*p)) break;
+      return found;
+    }
+    if (filter.after_position >= d.synced) return found;
+    for (auto position = filter.after_position + 1; position < end; ++position)
+      if (!take(position)) break;
+    return found;
+  }
+
+  result<std::uint64_t> last_position() override {
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
+    return data_->synced;
+  }
+
+  result<std::optional<std::string>> read_offset(std::string_view source) override {
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
+    const auto at = data_->offsets.find(source);
+    return at == data_->offsets.end() ? std::nullopt : std::optional<std::string>(at->second);
+  }
+
+  result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
+                                               std::string_view key) override {
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
+    return data_->by_key(tenant, user_id, key);
+  }
+
+  /// Positions must be gapless; there is no chain in memory.
+  result<std::uint64_t> verify(const std::function<bool(std::uint64_t)>& go_on) override {
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
+    for (std::size_t i = 0; i < data_->synced; ++i) {
+      if (data_->events[i].position != i + 1)
+        return failure(error_code::unreadable, "journal: position " + std::to_string(i + 1) + " was changed");
+      if (i % 1000 == 999 && go_on && !go_on(i + 1))
+        return failure(error_code::cancelled, "stopped after " + std::to_string(i + 1) + " events");
+    }
+    return data_->synced;
+  }
+
+private:
+  bool writes() const { return incarnation_ != 0; }
+  result<void> may_read() const {
+    if (writes()) return may_write();
+    return {};
+  }
+  result<void> may_write() const {
+    if (!writes()) return failure(error_code::internal, "this view of the journal is for reading only");
+    if (data_->incarnation != incarnation_)
+      return failure(error_code::unavailable, "journal in memory: lost in a crash; open it again");
+    if (data_->torn) return failure(error_code::unavailable, "journal in memory: its power is off");
+    return {};
+  }
+
+  std::shared_ptr<memory_data> data_;
+  std::uint64_t incarnation_;  // 0: a reader
+};
+
+}  // namespace
+
+memory_journal::memory_journal(const std::string& name) : data_(named(name)) {}
+
+void memory_journal::set_faults(memory_faults faults) {
+  const std::lock_guard lock(data_->mutex);
+  data_->faults = std::move(faults);
+}
+
+void memory_journal::crash() {
+  const std::lock_guard lock(data_->mutex);
+  data_->undo_to(0);
+  data_->torn = false;
+  data_->owner.reset();
+  ++data_->incarnation;
+}
+
+result<std::unique_ptr<store>> open_memory_store(const std::string& name, const owner_info& me) {
+  auto data = named(name);
+  const std::lock_guard lock(data->mutex);
+  if (data->owner) return failure(in_use_error(*data->owner));
+  data->owner = me;
+  return std::make_unique<memory_store>(data, ++data->incarnation);
+}
+
+result<std::unique_ptr<store>> open_memory_reader(const std::string& name) {
+  return std::make_unique<memory_store>(named(name), 0);
+}
+
+}  // namespace horizons::journal

@@ -1,0 +1,212 @@
+#include "runtime/journal/sqlite_view.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "messages/codec/json.hpp"
+#include "messages/text.hpp"
+
+namespace horizons::journal {
+
+namespace {
+
+constexpr std::uint64_t position_max = std::numeric_limits<std::int64_t>::max();  // SQLite's integers are signed
+constexpr std::size_t verify_page = 1'000;  // rows per statement: no read stays open long enough to hold the log back
+
+std::int64_t ms_of(timestamp t) { return t.time_since_epoch().count(); }
+
+tl::unexpected<error> broken(std::uint64_t position, const std::string& what) {
+  return failure(error_code::unreadable, "journal: position " + std::to_string(position) + " " + what);
+}
+
+/// Whether the columns that queries use say the same as the event itself.
+bool columns_agree(const sqlite::statement& row, const event& e) {
+  const auto id = bytes_of_ulid(e.event_id);
+  return std::ranges::equal(row.blob(3), id) && row.text(4) == e.tenant && row.text(5) == e.job_id &&
+         row.is_null(5) == e.job_id.empty() && row.natural(6) == e.sequence && row.text(7) == type_of(e.data) &&
+         row.integer(8) == ms_of(e.time);
+}
+
+}  // namespace
+
+result<sqlite::statement*> sqlite_view::prepared(const std::string& sql) {
+  auto found = statements_.find(sql);
+  if (found == statements_.end()) {
+    auto made = db_.prepare(sql);
+    if (!made) return failure(std::move(made.error()));
+    found = statements_.emplace(sql, std::move(*made)).first;
+  }
+  return &found->second;
+}
+
+result<std::string> sqlite_view::journal_id() {
+  auto s = prepared("select value from meta where name = 'journal_id'");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  auto row = (*s)->step();
+  if (!row) return failure(std::move(row.error()));
+  if (!*row) return failure(error_code::unreadable, "journal: the row meta.journal_id is missing");
+  return std::string((*s)->text(0));
+}
+
+result<chain_head> sqlite_view::head() {
+  auto s = prepared("select count, position, hash from chain_head");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  auto row = (*s)->step();
+  if (!row) return failure(std::move(row.error()));
+  chain_head head;
+  if (!*row || (*s)->blob(2).size() != head.hash.size())
+    return failure(error_code::unreadable, "journal: the head of the hash chain is missing or damaged");
+  head.count = (*s)->natural(0);
+  head.position = (*s)->natural(1);
+  std::ranges::copy((*s)->blob(2), head.hash.begin());
+  return head;
+}
+
+result<sqlite_view::bounds> sqlite_view::bounds_of(const event_filter& filter) {
+  bounds b{filter.after_position < position_max ? filter.after_position + 1 : position_max,
+           std::min(filter.before_position.value_or(position_max), position_max)};
+  const auto block_edge = [&](const char* sql, timestamp t, std::uint64_t none,
+                              std::uint64_t shift) -> result<std::uint64_t> {
+    auto s = prepared(sql);
+    if (!s) return failure(std::move(s.error()));
+    const sqlite::reset_at_end end(**s);
+    (*s)->bind(1, b.first >> time_block_bits).bind(2, ms_of(t));
+    auto row = (*s)->step();
+    if (!row) return failure(std::move(row.error()));
+    return *row ? ((*s)->natural(0) + shift) << time_block_bits : none;
+  };
+  if (filter.start) {
+    auto first = block_edge("select block from time_blocks where block >= ? and time_max >= ? order by block limit 1",
+                            *filter.start, position_max, 0);
+    if (!first) return failure(std::move(first.error()));
+    b.first = std::max(b.first, *first);
+  }
+  if (filter.end && b.first < b.end) {
+    auto last =
+        block_edge("select block from time_blocks where block >= ? and time_min < ? order by block desc limit 1",
+                   *filter.end, 0, 1);
+    if (!last) return failure(std::move(last.error()));
+    b.end = std::min(b.end, *last);
+  }
+  return b;
+}
+
+result<std::vector<event>> sqlite_view::read(const event_filter& filter, std::size_t limit) {
+  if (auto ok = admit(filter, limit); !ok) return failure(std::move(ok.error()));
+  auto span = bounds_of(filter);
+  if (!span) return failure(std::move(span.error()));
+  std::vector<event> events;
+  if (span->first >= span->end) return events;
+
+  // The planner has no statistics: it is told which index. A job's events are few, sorting them is cheaper than
+  // walking the table.
+  const char* index = !filter.job_id.empty() ? " indexed by events_job"
+                      : !filter.type.empty() ? " indexed by events_type"
+                                             : " not indexed";
+  std::string sql =
+      std::string("select position, data from events") + index + " where position >= ?1 and position < ?2";
+  if (!filter.job_id.empty()) sql += " and job_id = ?4";
+  if (!filter.tenant.empty()) sql += " and tenant = ?5";
+  if (!filter.type.empty()) sql += " and type = ?6";
+  if (filter.start) sql += " and time >= ?7";
+  if (filter.end) sql += " and time < ?8";
+  sql += " order by position limit ?3";
+
+  auto found = prepared(sql);
+  if (!found) return failure(std::move(found.error()));
+  sqlite::statement& s = **found;
+  const sqlite::reset_at_end end(s);
+  s.bind(1, span->first).bind(2, span->end).bind(3, static_cast<std::uint64_t>(limit));
+  if (!filter.job_id.empty()) s.bind(4, filter.job_id);
+  if (!filter.tenant.empty()) s.bind(5, filter.tenant);
+  if (!filter.type.empty()) s.bind(6, filter.type);
+  if (filter.start) s.bind(7, ms_of(*filter.start));
+  if (filter.end) s.bind(8, ms_of(*filter.end));
+
+  std::size_t bytes = 0;
+  while (bytes < read_bytes_max) {
+    auto row = s.step();
+    if (!row) return failure(std::move(row.error()));
+    if (!*row) break;
+    bytes += s.text(1).size();
+    auto e = event_from_json(s.text(1));
+    if (!e) return broken(s.natural(0), "cannot be read: " + e.error().text);
+    e->position = s.natural(0);
+    events.push_back(std::move(*e));
+  }
+  return events;
+}
+
+result<std::optional<std::string>> sqlite_view::read_offset(std::string_view source) {
+  auto s = prepared("select state from source_offsets where source = ?");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  auto row = (*s)->bind(1, source).step();
+  if (!row) return failure(std::move(row.error()));
+  if (!*row) return std::optional<std::string>();
+  return std::optional<std::string>((*s)->text(0));
+}
+
+result<std::optional<claimed_by>> sqlite_view::find_claim(std::string_view tenant, std::string_view user_id,
+                                                          std::string_view idempotency_key) {
+  if (idempotency_key.empty()) return std::optional<claimed_by>();
+  auto s = prepared(
+      "select job_id, digest from claims where tenant = ? and user_id = ? and idempotency_key = ? and idempotency_key "
+      "<> ''");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  auto row = (*s)->bind(1, tenant).bind(2, user_id).bind(3, idempotency_key).step();
+  if (!row) return failure(std::move(row.error()));
+  if (!*row) return std::optional<claimed_by>();
+  return std::optional<claimed_by>(claimed_by{std::string((*s)->text(0)), std::string((*s)->text(1))});
+}
+
+result<std::uint64_t> sqlite_view::verify(const std::function<bool(std::uint64_t)>& go_on) {
+  // Head and last row are read in one snapshot; rows appended later are not looked at.
+  if (auto ok = db_.run("begin"); !ok) return failure(std::move(ok.error()));
+  auto last = db_.integer("select coalesce(max(position), 0) from events");
+  auto end = head();
+  if (auto ok = db_.run("commit"); !ok) return failure(std::move(ok.error()));
+  if (!last) return failure(std::move(last.error()));
+  if (!end) return failure(std::move(end.error()));
+  if (static_cast<std::uint64_t>(*last) > end->position)
+    return broken(end->position + 1, "was inserted behind the head of the chain");
+  if (end->count != end->position)
+    return broken(end->position, "does not fit the head's count of " + std::to_string(end->count));
+
+  auto found = prepared(
+      "select position, data, chain, event_id, tenant, job_id, sequence, type, time from events "
+      "where position > ? and position <= ? order by position limit ?");
+  if (!found) return failure(std::move(found.error()));
+  sqlite::statement& s = **found;
+  chain_hasher hasher;
+  chain_hash hash{};
+  std::uint64_t position = 0;
+  while (position < end->position) {
+    const sqlite::reset_at_end reset(s);
+    s.bind(1, position).bind(2, end->position).bind(3, static_cast<std::uint64_t>(verify_page));
+    const auto page_start = position;
+    for (;;) {
+      auto row = s.step();
+      if (!row) return failure(std::move(row.error()));
+      if (!*row) break;
+      if (s.natural(0) != position + 1) return broken(position + 1, "is missing");
+      ++position;
+      hash = hasher.link(hash, position, s.text(1));
+      if (!std::ranges::equal(s.blob(2), hash)) return broken(position, "was changed");
+      const auto e = event_from_json(s.text(1));
+      if (!e) return broken(position, "cannot be read: " + e.error().text);
+      if (!columns_agree(s, *e)) return broken(position, "was changed: its columns differ from its data");
+    }
+    if (position == page_start)
+      return broken(position + 1, "was cut off; the journal ends at " + std::to_string(end->position));
+    if (go_on && !go_on(position))
+      return failure(error_code::cancelled, "stopped after " + std::to_string(position) + " events");
+  }
+  if (hash != end->hash) return broken(position, "does not fit the head's hash: the end of the journal was rewritten");
+  return position;
+}
+
+}  // namespace horizons::journal
