@@ -1,0 +1,103 @@
+// What the measuring programs share: the median of repeated runs, the table that a person reads and the JSON that is
+// kept. Measures nothing by itself and sets no goal.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace horizons::bench {
+
+/// The median of some runs and (largest - smallest) / median.
+struct timing {
+  double seconds = 0, spread = 0;
+};
+
+/// `seconds` must not be empty.
+inline timing median_of(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  return {median, median > 0 ? (seconds.back() - seconds.front()) / median : 0};
+}
+
+template <class Call>
+double seconds_of(Call&& call) {
+  const auto start = std::chrono::steady_clock::now();
+  std::forward<Call>(call)();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+template <class Call>
+timing median_seconds(int repeats, Call&& call) {
+  std::vector<double> seconds;
+  for (int i = 0; i < repeats; ++i) seconds.push_back(seconds_of(call));
+  return median_of(std::move(seconds));
+}
+
+/// One figure, ours beside a peer's. `ratio` above 1: ours is better.
+struct row {
+  std::string what, unit;
+  double ours = 0;
+  std::string peer;
+  std::optional<double> theirs, ratio;
+  nlohmann::json goal;  // a ratio, a text, or null
+  double spread = 0;    // of ours and theirs together, relative
+};
+
+enum class better { higher, lower };
+
+inline row compare(std::string what, std::string unit, better which, double ours, std::string peer,
+                   std::optional<double> theirs, nlohmann::json goal, double spread = 0) {
+  std::optional<double> ratio;
+  const double over = which == better::higher ? theirs.value_or(0) : ours;  // what is divided by
+  if (theirs && over > 0) ratio = (which == better::higher ? ours : *theirs) / over;
+  return {std::move(what), std::move(unit), ours, std::move(peer), theirs, ratio, std::move(goal), spread};
+}
+
+inline void print(const std::vector<row>& rows) {
+  const auto number = [](const std::optional<double>& value) {
+    char text[32] = "-";
+    if (value) std::snprintf(text, sizeof text, "%.3g", *value);
+    return std::string(text);
+  };
+  std::size_t width = 4;
+  for (const auto& r : rows) width = std::max(width, r.what.size());
+  const int w = static_cast<int>(width);
+  std::printf("%-*s  %-9s %9s %9s %7s %6s %7s\n", w, "what", "unit", "ours", "theirs", "ratio", "goal", "spread");
+  for (const auto& r : rows)
+    std::printf("%-*s  %-9s %9s %9s %7s %6s %6.0f%%\n", w, r.what.c_str(), r.unit.c_str(), number(r.ours).c_str(),
+                number(r.theirs).c_str(), number(r.ratio).c_str(),
+                r.goal.is_number() ? number(r.goal.get<double>()).c_str() : "", 100 * r.spread);
+}
+
+/// {"conditions": …, "rows": […]} to `path`; nothing when it is empty. False, with a line on stderr, when it cannot be
+/// written.
+inline bool write_json(const std::string& path, const nlohmann::json& conditions, const std::vector<row>& rows) {
+  if (path.empty()) return true;
+  const auto or_null = [](const std::optional<double>& value) {
+    return value ? nlohmann::json(*value) : nlohmann::json();
+  };
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& r : rows)
+    list.push_back({{"what", r.what},
+                    {"unit", r.unit},
+                    {"ours", r.ours},
+                    {"peer", r.peer},
+                    {"theirs", or_null(r.theirs)},
+                    {"ratio", or_null(r.ratio)},
+                    {"goal", r.goal},
+                    {"spread", r.spread}});
+  std::ofstream file(path);
+  file << nlohmann::json{{"conditions", conditions}, {"rows", list}}.dump(2) << "\n";
+  if (file.flush()) return true;
+  std::fprintf(stderr, "cannot write %s\n", path.c_str());
+  return false;
+}
+
+}  // namespace horizons::bench

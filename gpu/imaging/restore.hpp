@@ -1,0 +1,15 @@
+// Restoring: a CLEAN model convolved with the fitted beam.
+#pragma once
+
+#include <span>
+
+#include "gpu/imaging/beam.hpp"
+#include "gpu/imaging/geometry.hpp"
+
+namespace horizons::imaging {
+
+/// image += model convolved with a Gaussian of peak 1 (Jy/pixel becomes Jy/beam), both [ny][nx]. Components lie on
+/// pixels, so one stamp serves them all; it ends where the Gaussian falls below 1e-8.
+void restore(std::span<const float> model, const gaussian_beam& beam, const image_geometry& g, std::span<float> image);
+
+}  // namespace horizons::imaging
