@@ -1,0 +1,64 @@
+// The one way into the job system, for every door: checks what a door has read, brings it to the job's shard, and
+// answers. Holds no state of its own.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/jobs/job_actor.hpp"
+#include "actors/jobs/job_table.hpp"
+#include "actors/jobs/scheduler.hpp"
+#include "runtime/kit/system.hpp"
+
+namespace horizons::jobs {
+
+struct front_limits {
+  std::size_t queued_max = 1'000'000;
+  milliseconds answer_timeout{30'000};
+  int gpus_available = 0;
+  int cpus_available = 1;
+  double memory_gb_available = 0;
+};
+
+template <class T>
+using answer = std::function<void(result<T>)>;
+
+class front {
+public:
+  front(kit::system& system, std::shared_ptr<const shard_map> shards, kit::handle<scheduler_api> scheduler,
+        kit::handle<job_table_api> table, waiting_count waiting, std::vector<std::string> dataset_allow, front_limits limits);
+
+  /// Checks and stores a submission; answers when it is durable. `user_id` and `tenant` of the command are proven.
+  /// Errors: invalid_argument (what is wrong and what would be right), conflict (exists with other content),
+  /// limit_exceeded (the queue is full), unavailable (the journal cannot be reached), disk_full.
+  struct accepted {
+    bool is_new = true;
+    json job;
+  };
+  void submit(command c, answer<accepted> then) const;
+
+  /// order: cancel, pause, resume or retry.
+  void give_order(job_key job, std::string_view order, std::string by, std::string reason, answer<json> then) const;
+
+  void get(job_key job, answer<json> then) const;
+  void list(job_query query, answer<job_page> then) const;
+  void fold(job_key job, answer<jobs::job> then) const;
+
+private:
+  void with_waiting(jobs::job j, answer<json> then) const;
+
+  kit::system& system_;
+  std::shared_ptr<const shard_map> shards_;
+  kit::handle<scheduler_api> scheduler_;
+  kit::handle<job_table_api> table_;
+  waiting_count waiting_;
+  std::vector<std::string> dataset_allow_;
+  front_limits limits_;
+};
+
+/// GET /api/agents.
+json list_agents();
+
+}  // namespace horizons::jobs

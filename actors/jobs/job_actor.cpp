@@ -1,0 +1,398 @@
+#include "actors/jobs/job_actor.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "actors/jobs/attempt.hpp"
+#include "messages/make_event.hpp"
+#include "messages/ulid.hpp"
+
+namespace horizons::jobs {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto journal_timeout = 30s;  // a commit takes milliseconds; longer means the disk hangs
+constexpr milliseconds append_retry_first{50};
+constexpr milliseconds append_retry_max{5'000};
+constexpr std::size_t history_page = 1'000;
+
+/// Progress becomes an event when it moved by this share, or after this time: a job has some 20 of them, not thousands.
+constexpr double progress_step = 0.05;
+constexpr auto progress_interval = 2s;
+
+std::string unit_id(const job_key& key, int attempt) {
+  return key.tenant + "/" + key.job_id + "/" + std::to_string(attempt);
+}
+
+/// Runs on the device's thread: thins out what the agent reports and sends the rest to the job's shard.
+class progress_reporter {
+public:
+  progress_reporter(kit::handle<shard_api> shard, job_key key, int attempt)
+      : shard_(std::move(shard)), key_(std::move(key)), attempt_(attempt) {}
+
+  void operator()(double fraction, std::string_view stage) {
+    auto now = std::chrono::steady_clock::now();
+    if (fraction < last_ + progress_step && now - last_time_ < progress_interval) return;
+    if (fraction <= last_ && stage == last_stage_) return;
+    last_ = fraction;
+    last_time_ = now;
+    last_stage_ = stage;
+    std::optional<double> eta;
+    std::chrono::duration<double> elapsed = now - began_;
+    if (fraction > 0.01) eta = elapsed.count() * (1 - fraction) / fraction;
+    shard_.send(tell_job{key_, report_progress{attempt_, fraction, std::string(stage), eta}});
+  }
+
+private:
+  kit::handle<shard_api> shard_;
+  job_key key_;
+  int attempt_;
+  double last_ = 0;
+  std::string last_stage_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), last_time_ = began_;
+};
+
+class job_shell {
+public:
+  job_shell(kit::context& self, std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
+            std::uint32_t shard_number, job_key key)
+      : self_(self), env_(std::move(env)), shard_(std::move(shard)), shard_number_(shard_number), key_(std::move(key)) {}
+
+  void receive(job_message& m) {
+    ++seen_;
+    waiting_.push_back(std::move(m));
+    pump();
+  }
+
+private:
+  enum class phase { unknown, loading, ready };
+
+  // -- order: one thing at a time ---------------------------------------------------------------------------------
+
+  void pump() {
+    idle_.cancel();
+    while (!busy_ && !waiting_.empty()) {
+      auto* submission = std::get_if<job_message::submission>(&waiting_.front().what);
+      if (phase_ == phase::unknown && !submission) {
+        load();
+        return;
+      }
+      auto m = std::move(waiting_.front());
+      waiting_.pop_front();
+      std::visit([this](auto& what) { take(what); }, m.what);
+    }
+    if (!busy_) arm_idle_timer();
+  }
+
+  void arm_idle_timer() {
+    if (j_.status == job_status::running || j_.status == job_status::retrying) return;
+    auto delay = is_final(j_.status) || j_.status == job_status::none ? env_->final_before_passivation
+                                                                      : env_->idle_before_passivation;
+    idle_ = self_.after(delay, [this] { shard_.send(job_idle{key_, seen_}); });
+  }
+
+  void load(std::uint64_t after = 0) {
+    busy_ = true;
+    phase_ = phase::loading;
+    journal::read_events ask;
+    ask.filter.after_position = after;
+    ask.filter.tenant = key_.tenant;
+    ask.filter.job_id = key_.job_id;
+    ask.limit = history_page;
+    self_.request(env_->reader, std::move(ask), journal_timeout, [this, after](result<journal::read_events::reply> r) {
+      if (!r) {
+        // Nobody can be answered without the history: try again, the requests have their own timeouts.
+        self_.after(500ms, [this, after] { load(after); });
+        return;
+      }
+      for (auto& e : r->events) j_.apply(e);
+      if (!r->events.empty()) return load(r->events.back().position);  // only an empty page is the end
+      phase_ = phase::ready;
+      if (j_.status == job_status::running) return find_attempt();
+      busy_ = false;
+      if (j_.status == job_status::retrying)
+        self_.after(env_->retries.backoff_first, [this] { shard_.send(tell_job{key_, retry_due{}}); });
+      if (j_.status == job_status::queued) tell_scheduler();
+      pump();
+    });
+  }
+
+  /// After a restart of this actor or of the node: is the attempt still there?
+  void find_attempt() {
+    auto device = env_->devices.find(j_.device);
+    if (device == env_->devices.end()) return lost();
+    self_.request(device->second, gpu::has_unit{unit_id(key_, j_.attempt)}, 5s, [this](result<bool> there) {
+      if (!there || !*there) return lost();
+      busy_ = false;
+      pump();
+    });
+  }
+
+  void lost() {
+    busy_ = false;
+    std::string crashed_by;
+    for (auto& m : waiting_)
+      if (auto* r = std::get_if<job_message::recovery>(&m.what)) crashed_by = r->crashed_by;
+    lose_attempt input{crashed_by.empty() ? "the node stopped while it ran" : crashed_by, !crashed_by.empty()};
+    step(input, [](result<void>) {});
+  }
+
+  // -- the messages -----------------------------------------------------------------------------------------------
+
+  /// Also when the job is known already: the claim in the journal tells whether it is the same submission.
+  void take(job_message::submission& s) { create(s); }
+
+  void take(job_message::instruction& i) {
+    step(i.what, [this, answer = i.answer](result<void> r) {
+      r ? answer.deliver(j_.view()) : answer.fail(r.error());
+    });
+  }
+
+  void take(job_message::question& q) {
+    if (j_.status == job_status::none)
+      q.answer.fail({error_code::not_found, "job " + key_.job_id + " does not exist"});
+    else
+      q.answer.deliver(j_);
+  }
+
+  void take(job_message::offer& o) {
+    if (j_.status == job_status::none) {
+      env_->scheduler.send(device_free{o.device});
+      return;
+    }
+    offered_ = o.device;
+    step(start_attempt{env_->node_id, o.device}, [](result<void>) {});
+  }
+
+  void take(job_input& input) {
+    auto is_progress = [](const job_input& i) { return std::holds_alternative<report_progress>(i); };
+    if (is_progress(input))  // only the newest counts
+      for (auto& m : waiting_)
+        if (auto* later = std::get_if<job_input>(&m.what); later && is_progress(*later)) return;
+    step(input, [](result<void>) {});
+  }
+
+  void take(job_message::recovery&) {}  // loading has done what was needed
+
+  // -- events -----------------------------------------------------------------------------------------------------
+
+  void create(job_message::submission& s) {
+    auto digest = s.what.digest;
+    auto& c = s.what.what;
+    journal::batch b;
+    b.claims.push_back({key_.tenant, c.user_id, key_.job_id, c.idempotency_key, digest});
+    job draft;
+    draft.tenant = key_.tenant;
+    draft.user_id = c.user_id;
+    draft.job_id = key_.job_id;
+    draft.correlation_id = c.correlation_id;
+    fill(b, draft, accept(c, env_->node_id));
+    busy_ = true;
+    append(std::move(b), append_retry_first, /*give_up=*/true,
+           [this, answer = s.answer, digest, id = c.job_id](result<journal::append_outcome> r, const journal::batch& b) {
+             busy_ = false;
+             if (!r) {
+               answer.fail(r.error());
+             } else if (r->conflict) {
+               auto& owner = *r->conflict;
+               if (owner.digest != digest)
+                 answer.fail({error_code::conflict,
+                              owner.job_id == id
+                                  ? "job_id " + id + " exists with other content; use another job_id"
+                                  : "idempotency_key belongs to job " + owner.job_id + ", submitted with other content"});
+               else
+                 answer.deliver({false, owner.job_id, nullptr});
+               // What this actor knows of an existing job comes from the journal only.
+             } else {
+               fold(b, *r);
+               phase_ = phase::ready;
+               answer.deliver({true, key_.job_id, j_.view()});
+               tell_scheduler();
+             }
+             pump();
+           });
+  }
+
+  /// Decides, appends, folds, carries out, then tells `done`.
+  void step(const job_input& input, std::function<void(result<void>)> done) {
+    auto d = decide(j_, input, env_->retries, env_->node_id);
+    if (!d) {
+      done(failure(d.error()));
+      return;
+    }
+    if (d->events.empty()) {
+      for (auto& e : d->effects) carry_out(e);
+      done({});
+      return;
+    }
+    journal::batch b;
+    fill(b, j_, std::move(d->events));
+    busy_ = true;
+    append(std::move(b), append_retry_first, /*give_up=*/false,
+           [this, done = std::move(done), effects = std::move(d->effects)](result<journal::append_outcome> r,
+                                                                           const journal::batch& b) {
+             busy_ = false;
+             if (!r) {
+               done(failure(r.error()));
+             } else {
+               fold(b, *r);
+               for (auto& e : effects) carry_out(e);
+               done({});
+             }
+             pump();
+           });
+  }
+
+  void fill(journal::batch& b, const job& j, std::vector<event_data> data) {
+    b.shard = shard_number_;
+    b.epoch = env_->epoch;
+    auto sequence = j.last_sequence;
+    for (auto& d : data) {
+      event e;
+      e.time = self_.utc();
+      e.event_id = make_ulid(e.time);
+      if (is_life_cycle(d)) e.sequence = ++sequence;
+      e.tenant = j.tenant;
+      e.user_id = j.user_id;
+      e.job_id = j.job_id;
+      e.correlation_id = j.correlation_id;
+      e.traceparent = j.traceparent;
+      e.data = std::move(d);
+      b.events.push_back(std::move(e));
+    }
+  }
+
+  void fold(const journal::batch& b, const journal::append_outcome& r) {
+    for (std::size_t i = 0; i < b.events.size(); ++i) {
+      auto e = b.events[i];
+      e.position = r.positions[i];
+      j_.apply(e);
+    }
+  }
+
+  /// Appends until the outcome is known. The same events, by their ids, may be sent any number of times. With
+  /// `give_up` an error that certainly stored nothing is told at once: somebody waits for the answer.
+  void append(journal::batch b, milliseconds pause, bool give_up,
+              std::function<void(result<journal::append_outcome>, const journal::batch&)> done) {
+    auto shared = std::make_shared<journal::batch>(std::move(b));
+    self_.request(env_->writer, journal::append{*shared}, journal_timeout,
+                  [this, shared, pause, give_up, done = std::move(done)](result<journal::append_outcome> r) mutable {
+                    if (r || r.error().code == error_code::fenced) {
+                      if (!r) self_.fail("another node owns this shard: " + r.error().text);
+                      return done(std::move(r), *shared);
+                    }
+                    if (give_up && r.error().code != error_code::timed_out) return done(std::move(r), *shared);
+                    auto next = std::min(pause * 2, append_retry_max);
+                    self_.after(pause, [this, shared, next, give_up, done = std::move(done)]() mutable {
+                      append(std::move(*shared), next, give_up, std::move(done));
+                    });
+                  });
+  }
+
+  // -- effects ----------------------------------------------------------------------------------------------------
+
+  void tell_scheduler() { env_->scheduler.send(job_waits{key_, j_.request.priority, j_.position}); }
+
+  void carry_out(const job_effect& effect) {
+    std::visit(overloaded{
+                   [&](const enqueue_job&) { tell_scheduler(); },
+                   [&](const dequeue_job&) { env_->scheduler.send(job_leaves{key_}); },
+                   [&](const free_device&) { env_->scheduler.send(device_free{offered_}); },
+                   [&](const wait_to_retry& w) {
+                     self_.after(w.delay, [this] { shard_.send(tell_job{key_, retry_due{}}); });
+                   },
+                   [&](const stop_attempt& s) { stop_unit(s.attempt); },
+                   [&](const begin_attempt& r) { start_unit(r.attempt); },
+                   [&](const discard_results& d) {
+                     // Off the actor's thread would be nicer, but this is rare and small: an attempt that finished
+                     // in the moment it was cancelled.
+                     discard(env_->results_root, key_.tenant, key_.job_id, d.attempt);
+                   },
+               },
+               effect);
+  }
+
+  void stop_unit(int attempt) {
+    walltime_.cancel();
+    for (auto& [_, device] : env_->devices) device.send(gpu::stop_unit{unit_id(key_, attempt)});
+  }
+
+  void start_unit(int attempt) {
+    attempt_request request;
+    request.tenant = key_.tenant;
+    request.job_id = key_.job_id;
+    request.agent = j_.request.agent;
+    request.dataset = j_.request.dataset;
+    request.params = j_.request.params;
+    request.attempt = attempt;
+    request.results_root = env_->results_root;
+    request.allow = env_->dataset_allow;
+
+    // Everything the unit tells goes through the shard: it outlives this actor.
+    gpu::run_unit unit;
+    unit.id = unit_id(key_, attempt);
+    unit.work = [env = env_, shard = shard_, key = key_, request, device = j_.device](std::stop_token stop) {
+      if (env->on_device) env->on_device(device, request.tenant + "/" + request.job_id, request.attempt);
+      auto began = std::chrono::steady_clock::now();
+      auto outcome = run_attempt(request, stop, progress_reporter(shard, key, request.attempt));
+      std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+      if (env->on_device) env->on_device(device, "", 0);
+      if (outcome)
+        shard.send(tell_job{key, finish_attempt{request.attempt, took.count(), std::move(outcome->results), std::move(outcome->metrics)}});
+      else if (outcome.error().code == error_code::cancelled)
+        shard.send(tell_job{key, lose_attempt{"it was stopped"}});
+      else
+        shard.send(tell_job{key, fail_attempt{request.attempt, took.count(), outcome.error(), classify(outcome.error().code)}});
+    };
+    unit.on_end = [env = env_, shard = shard_, key = key_, attempt, device = j_.device](gpu::unit_end how) {
+      env->scheduler.send(device_free{device});
+      if (how == gpu::unit_end::abandoned)
+        shard.send(tell_job{key, fail_attempt{attempt, 0, {error_code::timed_out, "the attempt did not stop when asked and was given up"},
+                                              error_class::timeout}});
+    };
+    auto device = env_->devices.find(j_.device);
+    if (device == env_->devices.end() || device->second.send(std::move(unit)) == kit::delivery::dead) {
+      env_->scheduler.send(device_free{j_.device});
+      shard_.send(tell_job{key_, lose_attempt{"device " + j_.device + " is not there"}});
+      return;
+    }
+    auto limit = j_.request.wants.walltime_s;
+    walltime_ = self_.after(std::chrono::seconds{limit}, [this, attempt, limit] {
+      stop_unit(attempt);
+      shard_.send(tell_job{key_, fail_attempt{attempt, static_cast<double>(limit),
+                                              {error_code::timed_out, "longer than resources.walltime_s = " + std::to_string(limit)},
+                                              error_class::timeout}});
+    });
+  }
+
+  kit::context& self_;
+  std::shared_ptr<const job_environment> env_;
+  kit::handle<shard_api> shard_;
+  std::uint32_t shard_number_;
+  job_key key_;
+
+  job j_;
+  phase phase_ = phase::unknown;
+  bool busy_ = false;                // an append or a load is in flight
+  std::deque<job_message> waiting_;  // bounded by what the shard's data lane lets in
+  std::uint64_t seen_ = 0;
+  std::string offered_;
+  kit::timer idle_, walltime_;
+};
+
+}  // namespace
+
+kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard, std::uint32_t shard_number,
+                          job_key key) {
+  return [env, shard, shard_number, key](kit::context& self) {
+    auto j = std::make_shared<job_shell>(self, env, shard, shard_number, key);
+    return kit::behavior{}
+        .on<job_message>([j](job_message& m) { j->receive(m); })
+        .on<passivate>([&self](const passivate&) { self.quit(); });
+  };
+}
+
+}  // namespace horizons::jobs

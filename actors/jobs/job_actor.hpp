@@ -1,0 +1,48 @@
+// The actor around one job: turns messages into inputs of the job's state machine, makes the events durable, and
+// carries out the effects. One append is in flight at a time; what arrives meanwhile waits in order.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "actors/jobs/protocol.hpp"
+
+namespace horizons::jobs {
+
+/// What every shard and job of a node works with.
+struct job_environment {
+  std::string node_id;
+  std::uint64_t epoch = 0;  // of this node's ownership of the shards
+  kit::handle<journal::writer_api> writer;
+  kit::handle<journal::reader_api> reader;
+  kit::handle<scheduler_api> scheduler;
+  std::map<std::string, kit::handle<gpu::device_api>> devices;
+  std::filesystem::path results_root;
+  std::vector<std::string> dataset_allow;
+  retry_limits retries;
+  milliseconds idle_before_passivation{5'000};
+  milliseconds final_before_passivation{1'000};
+  /// Told when an attempt takes a device and when it leaves it (job empty): for the crash marker.
+  std::function<void(const std::string& device, const std::string& job, int attempt)> on_device;
+};
+
+/// The body of "job/<id>". `key` names the job; its events are read from the journal unless the first message is a
+/// submission of it.
+kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard, std::uint32_t shard_number,
+                          job_key key);
+
+/// The body of "shard/<n>": routes messages to its jobs, starts their actors when needed and lets idle ones go.
+kit::actor_body shard_actor(std::shared_ptr<const job_environment> env, std::uint32_t shard_number);
+
+/// The shards of a node, in order of their numbers.
+struct shard_map {
+  std::vector<kit::handle<shard_api>> shards;  // journal::shard_count of them
+  const kit::handle<shard_api>& of(const job_key& job) const {
+    return shards[journal::shard_of(job.tenant, job.job_id)];
+  }
+};
+
+}  // namespace horizons::jobs

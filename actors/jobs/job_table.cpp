@@ -1,0 +1,308 @@
+#include "actors/jobs/job_table.hpp"
+
+#include <charconv>
+#include <deque>
+#include <unordered_map>
+
+#include "runtime/journal/sqlite.hpp"
+
+namespace horizons::jobs {
+
+namespace sqlite = journal::sqlite;
+
+namespace {
+
+constexpr int table_version = 1;
+constexpr std::size_t folded_jobs_max = 10'000;  // kept in memory between events: some 2 KiB each
+
+constexpr const char* schema = R"(
+  CREATE TABLE meta (journal TEXT NOT NULL, position INTEGER NOT NULL);
+  CREATE TABLE jobs (
+    tenant TEXT NOT NULL, job_id TEXT NOT NULL, position INTEGER NOT NULL, status TEXT NOT NULL, open INTEGER NOT NULL,
+    user_id TEXT NOT NULL, agent TEXT NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    submitted_ms INTEGER NOT NULL, snapshot TEXT NOT NULL,
+    PRIMARY KEY (tenant, job_id)) WITHOUT ROWID;
+  CREATE INDEX jobs_by_position ON jobs (position);
+  CREATE INDEX jobs_open ON jobs (position) WHERE open = 1;
+)";
+
+}  // namespace
+
+struct job_table::state {
+  sqlite::connection db;
+  sqlite::statement begin, commit, rollback, put, get, move, open_page;
+  std::uint64_t position = 0;
+  std::unordered_map<job_key, job, job_key_hash> folded;  // recent jobs, so that an event costs no parsing
+
+  result<void> prepare_all() {
+    auto one = [&](sqlite::statement& s, std::string_view sql) -> result<void> {
+      auto made = db.prepare(sql);
+      if (!made) return failure(made.error());
+      s = std::move(*made);
+      return {};
+    };
+    for (auto& [s, sql] : std::initializer_list<std::pair<sqlite::statement*, std::string_view>>{
+             {&begin, "BEGIN IMMEDIATE"},
+             {&commit, "COMMIT"},
+             {&rollback, "ROLLBACK"},
+             {&put, "INSERT OR REPLACE INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
+             {&get, "SELECT snapshot FROM jobs WHERE tenant = ?1 AND job_id = ?2"},
+             {&move, "UPDATE meta SET position = ?1"},
+             {&open_page,
+              "SELECT tenant, job_id, status, priority, position, attempt FROM jobs WHERE open = 1 AND position > ?1 "
+              "ORDER BY position LIMIT ?2"}})
+      if (auto ok = one(*s, sql); !ok) return ok;
+    return {};
+  }
+
+  result<std::optional<job>> load(const job_key& key) {
+    sqlite::reset_at_end guard(get);
+    auto row = get.bind(1, key.tenant).bind(2, key.job_id).step();
+    if (!row) return failure(row.error());
+    if (!*row) return std::optional<job>{};
+    auto j = job::from_snapshot(get.text(0));
+    if (!j) return failure(j.error());
+    return std::optional<job>(std::move(*j));
+  }
+
+  result<void> store(const job& j) {
+    auto status = to_string(j.status);
+    auto snapshot = j.snapshot();
+    auto submitted = j.submitted_at ? j.submitted_at->time_since_epoch().count() : 0;
+    return put.bind(1, j.tenant)
+        .bind(2, j.job_id)
+        .bind(3, j.position)
+        .bind(4, status)
+        .bind(5, std::int64_t{!is_final(j.status)})
+        .bind(6, j.user_id)
+        .bind(7, j.request.agent)
+        .bind(8, std::int64_t{j.request.priority})
+        .bind(9, std::int64_t{j.attempt})
+        .bind(10, std::int64_t{submitted})
+        .bind(11, snapshot)
+        .run();
+  }
+
+  result<void> apply_all(std::span<const event> events) {
+    // Every job is written once per batch, however many of its events the batch holds.
+    std::vector<job_key> changed;
+    for (auto& e : events) {
+      if (e.position <= position) continue;
+      position = e.position;
+      if (e.job_id.empty() || !is_life_cycle(e.data)) continue;
+      job_key key{e.tenant, e.job_id};
+      auto at = folded.find(key);
+      if (at == folded.end()) {
+        auto known = load(key);
+        if (!known) return failure(known.error());
+        at = folded.emplace(key, *known ? std::move(**known) : job{}).first;
+      }
+      auto before = at->second.last_sequence;
+      at->second.apply(e);
+      if (at->second.last_sequence != before && (changed.empty() || changed.back() != key)) changed.push_back(std::move(key));
+    }
+    std::sort(changed.begin(), changed.end());
+    changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
+    for (auto& key : changed) {
+      auto at = folded.find(key);
+      if (auto ok = store(at->second); !ok) return ok;
+      if (is_final(at->second.status)) folded.erase(at);
+    }
+    if (folded.size() > folded_jobs_max) folded.clear();
+    return move.bind(1, position).run();
+  }
+};
+
+job_table::job_table(std::unique_ptr<state> s) : state_(std::move(s)) {}
+job_table::job_table(job_table&&) noexcept = default;
+job_table& job_table::operator=(job_table&&) noexcept = default;
+job_table::~job_table() = default;
+
+result<job_table> job_table::open(const std::string& path, const std::string& journal_id) {
+  auto s = std::make_unique<state>();
+  auto db = sqlite::connection::open(path, sqlite::access::write);
+  if (!db) return failure(db.error());
+  s->db = std::move(*db);
+  // NORMAL in WAL mode syncs only at checkpoints: what a power cut takes is applied again from the journal.
+  if (auto ok = s->db.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"); !ok) return failure(ok.error());
+  auto version = s->db.integer("PRAGMA user_version");
+  if (!version) return failure(version.error());
+  bool usable = *version == table_version;
+  if (usable) {
+    auto meta = s->db.prepare("SELECT journal, position FROM meta");
+    if (!meta) return failure(meta.error());
+    auto row = meta->step();
+    if (!row) return failure(row.error());
+    usable = *row && meta->text(0) == journal_id;
+    if (usable) s->position = meta->natural(1);
+    meta->reset();
+  }
+  if (!usable) {
+    s->position = 0;
+    auto fresh = std::string("BEGIN; DROP TABLE IF EXISTS meta; DROP TABLE IF EXISTS jobs;") + schema +
+                 "INSERT INTO meta VALUES ('" + journal_id + "', 0); PRAGMA user_version = " + std::to_string(table_version) +
+                 "; COMMIT;";
+    if (auto ok = s->db.run(fresh.c_str()); !ok) return failure(ok.error());
+  }
+  if (auto ok = s->prepare_all(); !ok) return failure(ok.error());
+  return job_table(std::move(s));
+}
+
+std::uint64_t job_table::position() const { return state_->position; }
+
+result<void> job_table::apply(std::span<const event> events) {
+  auto& s = *state_;
+  auto before = s.position;
+  if (auto ok = s.begin.run(); !ok) return ok;
+  auto applied = s.apply_all(events);
+  if (applied) applied = s.commit.run();
+  if (!applied) {
+    s.position = before;
+    s.folded.clear();
+    if (s.db.in_transaction()) (void)s.rollback.run();
+  }
+  return applied;
+}
+
+result<std::optional<job>> job_table::find(const job_key& key) { return state_->load(key); }
+
+result<job_page> job_table::list(const job_query& q) {
+  std::uint64_t before = std::uint64_t{1} << 62;
+  if (!q.page_token.empty()) {
+    auto [end, ec] = std::from_chars(q.page_token.data(), q.page_token.data() + q.page_token.size(), before);
+    if (ec != std::errc{} || end != q.page_token.data() + q.page_token.size() || before >> 62)
+      return failure(error_code::invalid_argument, "page_token \"" + q.page_token + "\" is none of ours; use next_page_token of the page before");
+  }
+  if (!q.status.empty())
+    if (auto known = parse_job_status(q.status); !known) return failure(known.error());
+  if (q.page_size < 1 || q.page_size > 1'000)
+    return failure(error_code::invalid_argument, "page_size = " + std::to_string(q.page_size) + "; expected 1 to 1000");
+
+  std::string sql = "SELECT snapshot, position FROM jobs WHERE position < ?1";
+  std::vector<std::string> texts;
+  auto also = [&](const char* column, const std::string& value) {
+    if (value.empty()) return;
+    texts.push_back(value);
+    sql += std::string(" AND ") + column + " = ?" + std::to_string(texts.size() + 1);
+  };
+  also("tenant", q.tenant);
+  also("status", q.status);
+  also("user_id", q.user);
+  also("agent", q.agent);
+  if (q.since) sql += " AND submitted_ms >= " + std::to_string(q.since->time_since_epoch().count());
+  sql += " ORDER BY position DESC LIMIT " + std::to_string(q.page_size + 1);
+  auto s = state_->db.prepare(sql);
+  if (!s) return failure(s.error());
+  s->bind(1, before);
+  for (std::size_t i = 0; i < texts.size(); ++i) s->bind(static_cast<int>(i + 2), texts[i]);
+  job_page page;
+  std::uint64_t last = 0;
+  for (;;) {
+    auto row = s->step();
+    if (!row) return failure(row.error());
+    if (!*row) break;
+    if (page.jobs.size() == q.page_size) {
+      page.next_page_token = std::to_string(last);
+      break;
+    }
+    auto j = job::from_snapshot(s->text(0));
+    if (!j) return failure(j.error());
+    page.jobs.push_back(j->view());
+    last = s->natural(1);
+  }
+  return page;
+}
+
+result<std::vector<open_job>> job_table::open_jobs(std::uint64_t after, std::size_t limit) {
+  auto& s = state_->open_page;
+  sqlite::reset_at_end guard(s);
+  s.bind(1, after).bind(2, static_cast<std::int64_t>(limit));
+  std::vector<open_job> out;
+  for (;;) {
+    auto row = s.step();
+    if (!row) return failure(row.error());
+    if (!*row) return out;
+    auto status = parse_job_status(s.text(2));
+    if (!status) return failure(status.error());
+    out.push_back({{std::string(s.text(0)), std::string(s.text(1))}, *status, static_cast<int>(s.integer(3)), s.natural(4),
+                   static_cast<int>(s.integer(5))});
+  }
+}
+
+// -- actor ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class table_shell {
+public:
+  table_shell(kit::context& self, std::string path, kit::handle<journal::writer_api> writer)
+      : self_(self), path_(std::move(path)), writer_(std::move(writer)) {
+    connect();
+  }
+
+  void take(const journal::committed& c) {
+    if (c.after_position > table_->position()) return connect();  // something is missing in between: begin again where we stand
+    if (auto ok = table_->apply(*c.events); !ok) return self_.fail("job table: " + ok.error().text);  // starts afresh
+    while (!waiting_.empty() && waiting_.begin()->first <= table_->position()) {
+      waiting_.begin()->second.deliver(table_->position());
+      waiting_.erase(waiting_.begin());
+    }
+  }
+
+  void take(const reach_position& r, kit::promise<std::uint64_t> answer) {
+    if (table_ && table_->position() >= r.position) return answer.deliver(table_->position());
+    waiting_.emplace(r.position, std::move(answer));
+  }
+
+  template <class T, class F>
+  result<T> read(F f) {
+    if (!table_) return failure(error_code::unavailable, "the job table is starting");
+    return f(*table_);
+  }
+
+private:
+  void connect() {
+    using namespace std::chrono_literals;
+    self_.request(writer_, journal::journal_status{}, 5s, [this](result<journal::journal_status::reply> r) {
+      if (!r) {
+        self_.after(200ms, [this] { connect(); });
+        return;
+      }
+      if (!table_) {
+        auto opened = job_table::open(path_, r->id);
+        if (!opened) return self_.fail("job table " + path_ + ": " + opened.error().text);
+        table_ = std::move(*opened);
+      }
+      writer_.send(journal::subscribe{self_.self_as<kit::accepts<journal::committed>>(), table_->position()});
+      self_.monitor(writer_, [this](const kit::exit_cause&) { connect(); });  // a fresh writer knows no subscriber
+    });
+  }
+
+  kit::context& self_;
+  std::string path_;
+  kit::handle<journal::writer_api> writer_;
+  std::optional<job_table> table_;
+  std::multimap<std::uint64_t, kit::promise<std::uint64_t>> waiting_;
+};
+
+}  // namespace
+
+kit::actor_body job_table_actor(std::string path, kit::handle<journal::writer_api> writer) {
+  return [path, writer](kit::context& self) {
+    auto t = std::make_shared<table_shell>(self, path, writer);
+    return kit::behavior{}
+        .on<journal::committed>([t](const journal::committed& c) { t->take(c); })
+        .on<reach_position>([t](const reach_position& r, kit::promise<std::uint64_t> p) { t->take(r, std::move(p)); })
+        .on<list_jobs>([t](const list_jobs& q) -> result<job_page> {
+          return t->read<job_page>([&](job_table& table) { return table.list(q.query); });
+        })
+        .on<list_open_jobs>([t](const list_open_jobs& q) -> result<std::vector<open_job>> {
+          return t->read<std::vector<open_job>>([&](job_table& table) { return table.open_jobs(q.after, q.limit); });
+        })
+        .on<find_job>([t](const find_job& q) -> result<std::optional<job>> {
+          return t->read<std::optional<job>>([&](job_table& table) { return table.find(q.key); });
+        });
+  };
+}
+
+}  // namespace horizons::jobs

@@ -1,0 +1,130 @@
+// The messages between the doors, the shards, the jobs and the scheduler: the whole protocol in one place.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "actors/jobs/job.hpp"
+#include "actors/jobs/scheduler_core.hpp"
+#include "gpu/device.hpp"
+#include "messages/commands.hpp"
+#include "runtime/journal/journal_actor.hpp"
+#include "runtime/kit/kit.hpp"
+
+namespace horizons::jobs {
+
+// -- to a shard, from the doors -----------------------------------------------------------------------------------
+
+/// A checked submission. Answered when it is durable.
+struct submit {
+  struct reply {
+    bool is_new = true;
+    std::string job_id;  // the existing job's when not new: it may live on another shard
+    json view;           // empty when the job lives on another shard
+  };
+  command what;        // job_id set, user_id and tenant proven
+  std::string digest;  // of the content
+  friend std::size_t bytes_of(const submit& s) { return sizeof(s) + s.what.dataset.size() + 256; }
+};
+
+/// cancel, pause, resume or retry, by somebody. Answered with the job afterwards.
+struct order {
+  static constexpr auto lane = kit::lane::control;
+  using reply = json;
+  job_key job;
+  job_input what;  // cancel_job, pause_job, resume_job or retry_job
+};
+
+struct get_job {
+  using reply = jobs::job;
+  job_key job;
+};
+
+// -- to a shard, from inside --------------------------------------------------------------------------------------
+
+/// The scheduler gives a device to a job. Whoever gets it answers for the device: a unit, or `device_free`.
+struct offer_device {
+  static constexpr auto lane = kit::lane::control;
+  job_key job;
+  std::string device;
+};
+
+/// Something that happened to a job's attempt.
+struct tell_job {
+  static constexpr auto lane = kit::lane::control;
+  job_key job;
+  job_input what;
+};
+
+/// After a start: a job was not final when the node ended.
+struct recover_job {
+  static constexpr auto lane = kit::lane::control;
+  job_key job;
+  std::string crashed_by;  // the signal, when its attempt took the process down
+};
+
+/// A job actor has nothing to do; `seen` messages came from its shard so far.
+struct job_idle {
+  static constexpr auto lane = kit::lane::control;
+  job_key job;
+  std::uint64_t seen = 0;
+};
+
+using shard_api = kit::accepts<submit, order, get_job, offer_device, tell_job, recover_job, job_idle>;
+
+// -- to a job, from its shard -------------------------------------------------------------------------------------
+
+/// One message to a job: what the shard was asked, with the right to answer it.
+struct job_message {
+  static constexpr auto lane = kit::lane::control;  // bounded at the shard, whose data lane it came through
+  struct submission { submit what; kit::promise<submit::reply> answer; };
+  struct instruction { job_input what; kit::promise<json> answer; };
+  struct question { kit::promise<jobs::job> answer; };
+  struct offer { std::string device; };
+  struct recovery { std::string crashed_by; };
+  std::variant<submission, instruction, question, offer, job_input, recovery> what;
+};
+
+/// The shard has seen that nothing is on its way to this job: end.
+struct passivate {
+  static constexpr auto lane = kit::lane::control;
+};
+
+using job_api = kit::accepts<job_message, passivate>;
+
+// -- to the scheduler ---------------------------------------------------------------------------------------------
+
+struct job_waits {
+  static constexpr auto lane = kit::lane::control;  // bounded by jobs.queued_max at the doors
+  job_key job;
+  int priority = 3;
+  std::uint64_t order = 0;
+};
+
+struct job_leaves {
+  static constexpr auto lane = kit::lane::control;
+  job_key job;
+};
+
+struct device_free {
+  static constexpr auto lane = kit::lane::control;
+  std::string device;
+};
+
+/// Why a job waits: "2 ahead of it", empty when it does not wait.
+struct why_waiting {
+  using reply = std::string;
+  job_key job;
+};
+
+/// Stop giving devices out (shutdown), or go on.
+struct hold {
+  static constexpr auto lane = kit::lane::control;
+  bool on = true;
+};
+
+using scheduler_api = kit::accepts<job_waits, job_leaves, device_free, why_waiting, hold>;
+
+}  // namespace horizons::jobs
