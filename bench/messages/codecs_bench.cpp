@@ -1,43 +1,70 @@
-// Encoding and decoding one `job.progress` in every encoding, beside the libraries one would otherwise use, on the same
-// data in the same run: nanoseconds and allocations per message.
+// Encoding and decoding one `job.progress` in every encoding, beside the library one would otherwise use, on the same
+// data in the same run: nanoseconds and allocations per message. Every side starts from the struct `event` and ends
+// with one; ours also checks every text and range, the peers do not.
 //
-//     bench-codecs [--json FILE] [--ms 200] [--rounds 7]
+//     bench-codecs [--json FILE] [--ms 40] [--rounds 15]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <functional>
-#include <new>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <msgpack.hpp>
 #include <nlohmann/json.hpp>
 
+#include "bench/messages/avro_c.hpp"
+#include "bench/report.hpp"
+#include "messages/avro/event_codec.hpp"
 #include "messages/codec/json.hpp"
 #include "messages/codec/msgpack.hpp"
 #include "messages/make_event.hpp"
 
+// Counted in malloc and not in operator new, which msgpack-c and avro-c do not use.
 namespace {
 thread_local std::size_t allocations = 0;
 }
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
+extern "C" {
+void* __libc_malloc(std::size_t size);  // glibc's own
+void* __libc_realloc(void* memory, std::size_t size);
+[[gnu::noinline]] void* malloc(std::size_t size) noexcept { return ++allocations, __libc_malloc(size); }
+[[gnu::noinline]] void* realloc(void* memory, std::size_t size) noexcept {
+  allocations += size > 0;
+  return __libc_realloc(memory, size);
 }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+}
 
 namespace {
 
 using namespace horizons;
 
-// -- the peers: what one writes with the library alone --------------------------------------------------------------
+// -- ours -----------------------------------------------------------------------------------------------------------
+
+struct our_json {
+  std::string encode(const event& e) { return to_json(e); }
+  event decode(std::string_view text) { return event_from_json(text).value(); }
+};
+
+struct our_msgpack {
+  std::string encode(const event& e) { return to_msgpack(e); }
+  event decode(std::string_view bytes) { return event_from_msgpack(bytes).value(); }
+};
+
+/// Keeps its buffer, as avro-c does.
+struct our_avro {
+  std::string buffer;
+  std::string_view encode(const event& e) {
+    buffer.clear();
+    (void)append_avro(e, buffer);  // nothing written would not be understood: compare()
+    return buffer;
+  }
+  event decode(std::string_view bytes) { return event_from_avro(bytes, "job.progress").value(); }
+};
+
+// -- the peers: what one writes with the library alone; avro-c's is avro_c.hpp ---------------------------------------
 
 nlohmann::json tree_of(const event& e) {
   const auto& data = std::get<job_progress>(e.data);
@@ -76,143 +103,133 @@ event from_tree(const nlohmann::json& tree) {
   return e;
 }
 
+struct nlohmann_json {
+  std::string encode(const event& e) { return tree_of(e).dump(); }
+  event decode(std::string_view text) { return from_tree(nlohmann::json::parse(text)); }
+};
+
+// Texts are views, so that nothing is copied on the way to msgpack-c.
 struct plain_progress {
   double progress = 0;
-  std::string stage;
+  std::string_view stage;
   double eta_s = 0;
   MSGPACK_DEFINE_MAP(progress, stage, eta_s);
 };
 
 struct plain_event {
-  std::string event_id, event_type;
+  std::string_view event_id, event_type;
   int schema_version = 1;
-  std::string timestamp;
+  std::string_view timestamp;
   std::uint64_t position = 0, sequence = 0;
-  std::string correlation_id, user_id, tenant, job_id, traceparent;
+  std::string_view correlation_id, user_id, tenant, job_id, traceparent;
   plain_progress data;
   MSGPACK_DEFINE_MAP(event_id, event_type, schema_version, timestamp, position, sequence, correlation_id, user_id,
                      tenant, job_id, traceparent, data);
 };
 
-plain_event plain_of(const event& e) {
+plain_event plain_of(const event& e, std::string_view time) {
   const auto& data = std::get<job_progress>(e.data);
-  return {e.event_id,        "job.progress", 1,
-          to_string(e.time), e.position,     e.sequence,
-          e.correlation_id,  e.user_id,      e.tenant,
-          e.job_id,          e.traceparent,  {data.progress, data.stage, *data.eta_s}};
+  return {
+      e.event_id,       "job.progress", 1,        time,     e.position,    e.sequence,
+      e.correlation_id, e.user_id,      e.tenant, e.job_id, e.traceparent, {data.progress, data.stage, *data.eta_s}};
 }
 
-event from_plain(plain_event p) {
+event from_plain(const plain_event& p) {
   event e;
-  e.event_id = std::move(p.event_id);
+  e.event_id = p.event_id;
   e.time = *parse_timestamp(p.timestamp);
   e.position = p.position;
   e.sequence = p.sequence;
-  e.correlation_id = std::move(p.correlation_id);
-  e.user_id = std::move(p.user_id);
-  e.tenant = std::move(p.tenant);
-  e.job_id = std::move(p.job_id);
-  e.traceparent = std::move(p.traceparent);
-  e.data = job_progress{p.data.progress, std::move(p.data.stage), p.data.eta_s};
+  e.correlation_id = p.correlation_id;
+  e.user_id = p.user_id;
+  e.tenant = p.tenant;
+  e.job_id = p.job_id;
+  e.traceparent = p.traceparent;
+  e.data = job_progress{p.data.progress, std::string(p.data.stage), p.data.eta_s};
   return e;
 }
 
-// -- the table: one line per encoding and direction; `theirs` may be left out
-// ------------------------------------------
-
-std::size_t sink = 0;  // what is computed must be used
-
-struct comparison {
-  std::string what;
-  std::string peer;
-  double goal;
-  std::function<void()> ours;
-  std::function<void()> theirs;
-};
-
-std::vector<comparison> comparisons(const event& e) {
-  static const event subject = e;
-  static const std::string text = to_json(subject), bytes = to_msgpack(subject);
-  const auto ours_json_out = [] { sink += to_json(subject).size(); };
-  const auto ours_json_in = [] { sink += event_from_json(text)->job_id.size(); };
-  const auto their_json_out = [] { sink += tree_of(subject).dump().size(); };
-  const auto their_json_in = [] { sink += from_tree(nlohmann::json::parse(text)).job_id.size(); };
-  const auto ours_pack_out = [] { sink += to_msgpack(subject).size(); };
-  const auto ours_pack_in = [] { sink += event_from_msgpack(bytes)->job_id.size(); };
-  const auto their_pack_out = [] {
+struct msgpack_c {
+  msgpack::sbuffer encode(const event& e) {
     msgpack::sbuffer buffer;
-    msgpack::pack(buffer, plain_of(subject));
-    sink += buffer.size();
-  };
-  const auto their_pack_in = [] {
+    msgpack::pack(buffer, plain_of(e, to_string(e.time)));
+    return buffer;
+  }
+  event decode(std::string_view bytes) {
     const auto handle = msgpack::unpack(bytes.data(), bytes.size());
-    sink += from_plain(handle.get().as<plain_event>()).job_id.size();
-  };
-  return {
-      {"json encode", "nlohmann/json", 3, ours_json_out, their_json_out},
-      {"json decode", "nlohmann/json", 3, ours_json_in, their_json_in},
-      {"json encode + decode", "nlohmann/json", 3,
-       [=] {
-         ours_json_out();
-         ours_json_in();
-       },
-       [=] {
-         their_json_out();
-         their_json_in();
-       }},
-      {"msgpack encode", "msgpack-c", 1, ours_pack_out, their_pack_out},
-      {"msgpack decode", "msgpack-c", 1, ours_pack_in, their_pack_in},
-      {"msgpack encode + decode", "msgpack-c", 1,
-       [=] {
-         ours_pack_out();
-         ours_pack_in();
-       },
-       [=] {
-         their_pack_out();
-         their_pack_in();
-       }},
-  };
-}
+    return from_plain(handle.get().as<plain_event>());
+  }
+};
 
 // -- measuring ------------------------------------------------------------------------------------------------------
 
-struct figure {
-  double ns = 0;      // median of the rounds
-  double spread = 0;  // (largest - smallest) / median
-  double allocations = 0;
+std::size_t used = 0;  // what is computed must be used
+
+struct effort {
+  double slice_ms = 40;
+  int rounds = 15;
 };
 
-double one_round(const std::function<void()>& work, std::size_t repetitions) {
-  const auto start = std::chrono::steady_clock::now();
-  for (std::size_t i = 0; i < repetitions; ++i) work();
-  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() /
-         static_cast<double>(repetitions);
+struct figure {
+  double ns = 0, spread = 0, allocations = 0;  // per message; the median of the rounds
+};
+
+template <class Call>
+double ns_each(std::size_t count, Call& call) {
+  return 1e9 / static_cast<double>(count) * bench::seconds_of([&] {
+           for (std::size_t i = 0; i < count; ++i) used += call();
+         });
 }
 
-figure summary(std::vector<double> rounds, double allocations_each) {
-  std::sort(rounds.begin(), rounds.end());
-  const double median = rounds[rounds.size() / 2];
-  return {median, (rounds.back() - rounds.front()) / median, allocations_each};
-}
-
-double allocations_of(const std::function<void()>& work) {
-  const std::size_t before = allocations;
-  for (int i = 0; i < 100; ++i) work();
-  return static_cast<double>(allocations - before) / 100;
-}
-
-/// Ours and theirs in turns, so that a change of the machine's speed meets both.
-std::pair<figure, figure> measure(const comparison& c, double round_ms, int rounds) {
-  const auto repetitions = [&](const std::function<void()>& work) {
-    return static_cast<std::size_t>(std::max(1.0, round_ms * 1e6 / one_round(work, 2000)));
+/// Ours and theirs in turns, in short slices: what else runs on the machine meets both.
+template <class Ours, class Theirs>
+std::pair<figure, figure> in_turns(const effort& how, Ours ours, Theirs theirs) {
+  const auto count = [&](auto& call) {
+    return static_cast<std::size_t>(std::max(1.0, how.slice_ms * 1e6 / ns_each(2000, call)));
   };
-  std::vector<double> ours, theirs;
-  const std::size_t our_count = repetitions(c.ours), their_count = c.theirs ? repetitions(c.theirs) : 0;
-  for (int i = 0; i < rounds; ++i) {
-    ours.push_back(one_round(c.ours, our_count));
-    if (c.theirs) theirs.push_back(one_round(c.theirs, their_count));
+  const auto summary = [](const std::vector<double>& ns, auto& call) {
+    const auto [median, spread] = bench::median_of(ns);
+    const std::size_t before = allocations;
+    for (int i = 0; i < 100; ++i) used += call();
+    return figure{median, spread, static_cast<double>(allocations - before) / 100};
+  };
+  const std::size_t our_count = count(ours), their_count = count(theirs);
+  std::vector<double> our_ns, their_ns;
+  for (int i = 0; i < how.rounds; ++i) {
+    our_ns.push_back(ns_each(our_count, ours));
+    their_ns.push_back(ns_each(their_count, theirs));
   }
-  return {summary(ours, allocations_of(c.ours)), c.theirs ? summary(theirs, allocations_of(c.theirs)) : figure{}};
+  return {summary(our_ns, ours), summary(their_ns, theirs)};
+}
+
+/// Six rows: time and allocations of encode, decode and both. Ends the program when the two do not understand each
+/// other: then they would not measure the same.
+template <class Ours, class Theirs>
+void compare(std::vector<bench::row>& rows, const effort& how, const event& e, const std::string& encoding, Ours ours,
+             const std::string& peer, Theirs&& theirs, double goal) {
+  const auto view = [](const auto& bytes) { return std::string_view(bytes.data(), bytes.size()); };
+  const std::string bytes(view(ours.encode(e))), their_bytes(view(theirs.encode(e)));
+  if (theirs.decode(bytes) != e || ours.decode(their_bytes) != e) {
+    std::fprintf(stderr, "%s: %s and we do not read the same event\n", encoding.c_str(), peer.c_str());
+    std::exit(1);
+  }
+  const auto out = [&](auto& side) { return [&] { return side.encode(e).size(); }; };
+  const auto in = [&](auto& side) { return [&] { return side.decode(bytes).job_id.size(); }; };
+  const auto both = [&](auto& side) {
+    return [&] { return side.encode(e).size() + side.decode(bytes).job_id.size(); };
+  };
+  const auto add = [&](const std::string& direction, const std::pair<figure, figure>& measured) {
+    const auto& [we, they] = measured;
+    const std::string what = encoding + " " + direction;
+    rows.push_back(
+        bench::compare(what, "ns", bench::better::lower, we.ns, peer, they.ns, goal, std::max(we.spread, they.spread)));
+    rows.push_back(bench::compare(what + ", allocations", "count", bench::better::lower, we.allocations, peer,
+                                  they.allocations, nullptr));
+  };
+  add("encode", in_turns(how, out(ours), out(theirs)));
+  add("decode", in_turns(how, in(ours), in(theirs)));
+  add("encode + decode", in_turns(how, both(ours), both(theirs)));
+  std::printf("%s: %zu bytes, %s %zu\n", encoding.c_str(), bytes.size(), peer.c_str(), their_bytes.size());
 }
 
 event subject() {
@@ -232,61 +249,28 @@ event subject() {
 
 int main(int argc, char** argv) {
   std::string file;
-  double round_ms = 200;
-  int rounds = 7;
+  effort how;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!std::strcmp(argv[i], "--json")) file = argv[i + 1];
-    if (!std::strcmp(argv[i], "--ms")) round_ms = std::atof(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--rounds")) rounds = std::max(1, std::atoi(argv[i + 1]));
+    if (!std::strcmp(argv[i], "--ms")) how.slice_ms = std::atof(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--rounds")) how.rounds = std::max(1, std::atoi(argv[i + 1]));
   }
 
   const event e = subject();
-  nlohmann::json rows = nlohmann::json::array();
-  std::printf("job.progress: %zu bytes of JSON, %zu of MessagePack\n\n", to_json(e).size(), to_msgpack(e).size());
-  std::printf("%-24s %10s %7s   %-14s %10s %7s %7s %5s %7s\n", "what", "ours ns", "allocs", "peer", "theirs ns",
-              "allocs", "ratio", "goal", "spread");
-  bool reached = true;
-  for (const comparison& c : comparisons(e)) {
-    const auto [ours, theirs] = measure(c, round_ms, rounds);
-    const double ratio = c.theirs ? theirs.ns / ours.ns : 0;
-    const double spread = std::max(ours.spread, theirs.spread);
-    std::printf("%-24s %10.0f %7.1f   %-14s %10.0f %7.1f %7.2f %5.1f %6.0f%%\n", c.what.c_str(), ours.ns,
-                ours.allocations, c.peer.c_str(), theirs.ns, theirs.allocations, ratio, c.goal, 100 * spread);
-    reached = reached && ratio >= c.goal;
-    rows.push_back({{"what", c.what},
-                    {"unit", "ns"},
-                    {"ours", ours.ns},
-                    {"peer", c.peer},
-                    {"theirs", theirs.ns},
-                    {"ratio", ratio},
-                    {"goal", c.goal},
-                    {"spread", spread}});
-    rows.push_back({{"what", c.what + " allocations"},
-                    {"unit", "count"},
-                    {"ours", ours.allocations},
-                    {"peer", c.peer},
-                    {"theirs", theirs.allocations},
-                    {"ratio", ours.allocations > 0 ? theirs.allocations / ours.allocations : theirs.allocations + 1},
-                    {"goal", 1},
-                    {"spread", 0}});
-  }
-  if (sink == 0) return 1;
-  std::printf("\n%s\n", reached ? "every goal is reached" : "a goal is missed");
+  std::vector<bench::row> rows;
+  compare(rows, how, e, "json", our_json{}, "nlohmann/json", nlohmann_json{}, 3);
+  compare(rows, how, e, "msgpack", our_msgpack{}, "msgpack-c", msgpack_c{}, 1);
+  compare(rows, how, e, "avro", our_avro{}, "avro-c", bench::avro_c(avro::schema_of("job.progress")->text), 1);
 
-  if (!file.empty()) {
-    const nlohmann::json conditions{{"message", "job.progress"},
-                                    {"json_bytes", to_json(e).size()},
-                                    {"msgpack_bytes", to_msgpack(e).size()},
-                                    {"round_ms", round_ms},
-                                    {"rounds", rounds},
-                                    {"cores", std::thread::hardware_concurrency()},
-                                    {"compiler", __VERSION__}};
-    std::ofstream out(file);
-    out << nlohmann::json{{"conditions", conditions}, {"rows", rows}}.dump(2) << "\n";
-    if (!out) {
-      std::fprintf(stderr, "cannot write %s\n", file.c_str());
-      return 1;
-    }
-  }
-  return 0;
+  bench::print(rows);
+  const bool reached = std::all_of(rows.begin(), rows.end(), [](const bench::row& r) {
+    return !r.goal.is_number() || r.ratio.value_or(0) >= r.goal.get<double>();
+  });
+  std::printf("\n%s\n", reached ? "every goal is reached" : "a goal is missed");
+  const nlohmann::json conditions{{"message", "job.progress"},
+                                  {"slice_ms", how.slice_ms},
+                                  {"rounds", how.rounds},
+                                  {"cores", std::thread::hardware_concurrency()},
+                                  {"compiler", __VERSION__}};
+  return bench::write_json(file, conditions, rows) && used > 0 ? 0 : 1;
 }

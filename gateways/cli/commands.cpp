@@ -8,6 +8,7 @@
 #include "gateways/cli/client.hpp"
 #include "gateways/cli/follow.hpp"
 #include "gateways/cli/table.hpp"
+#include "gateways/cli/tree.hpp"
 #include "messages/text.hpp"
 
 namespace horizons::cli {
@@ -102,7 +103,7 @@ result<json> submission_of(const submit_options& s) {
   if (!s.params.empty()) {
     auto params = parse_params(s.params);
     if (!params) return failure(params.error());
-    body["params"] = std::move(*params);
+    body["params"].update(*params);  // over what the file says
   }
   if (!body.contains("agent") || !body.contains("dataset"))
     return failure(error_code::invalid_argument,
@@ -221,21 +222,6 @@ int list_events(const client_options& o, const std::string& job, const std::stri
   return a && a->status / 100 == 2 ? done : report(a, "reading events", std::cerr);
 }
 
-void draw(const json& node, const std::string& indent, int depth) {
-  if (depth > 64) return;
-  const auto children = node.value("children", json::array());
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    if (!children[i].is_object()) continue;
-    const bool last = i + 1 == children.size();
-    std::string line = indent + (last ? "└─ " : "├─ ") + shown(children[i], "name");
-    for (const auto& [name, value] : children[i].items())
-      if (name != "name" && name != "children" && name != "path" && !value.is_structured() && !value.is_null())
-        line += "  " + (name == "state" ? "" : name + "=") + shown(children[i], name.c_str());
-    std::cout << line << '\n';
-    draw(children[i], indent + (last ? "   " : "│  "), depth + 1);
-  }
-}
-
 int check_config(const client_options& o, const std::string& file) {
   auto sources = sources_of(o);
   sources.file = file;
@@ -337,8 +323,7 @@ void add_client_commands(CLI::App& app, client_options& o, int& exit_status) {
   auto* tree = command("tree", "Draw the supervision tree");
   tree->callback([&o, &exit_status] {
     exit_status = ask_and_show(o, "the tree", "GET", "/api/tree", "", [](const json& root) {
-      std::cout << shown(root, "name") << "  " << shown(root, "state") << '\n';
-      draw(root, "", 0);
+      std::cout << draw_tree(root);
     });
   });
 

@@ -58,6 +58,29 @@ TEST(node, images_a_simulated_observation) {
   EXPECT_EQ(node.get("/").status, 200);
 }
 
+// A VLA field of 20 sources of 1 to 1000 mJy: positions within 0.2 beam, fluxes within 5 % or 3 sigma.
+TEST(node, finds_the_sources_of_a_simulated_vla_field) {
+  for (auto seed : {"7", "11"}) {
+    scratch_folder folder;
+    auto observation = (folder / "vla.uvfits").string();
+    auto made = run_program({"simulate", "--array", "vla", "--seed", seed, "--out", observation});
+    ASSERT_EQ(made.status, 0) << made.err;
+    auto imaged = run_program({"agent", "image-reconstruction", "--dataset", observation, "--out", (folder / "out").string()});
+    ASSERT_EQ(imaged.status, 0) << imaged.err;
+    auto compared = run_program({"compare", "--json", "--sources", (folder / "out/sources.json").string(), "--truth",
+                                 observation + ".truth.json", "--report", (folder / "out/report.json").string()});
+    auto result = json::parse(compared.out, nullptr, false);
+    ASSERT_TRUE(result.is_object()) << compared.out << compared.err;
+    EXPECT_EQ(result["sources"], 20);
+    EXPECT_EQ(result["matched"], 20) << "seed " << seed;
+    for (auto& match : result["matches"]) {
+      EXPECT_LE(match["offset_beams"].get<double>(), 0.2) << "seed " << seed << match;
+      EXPECT_TRUE(std::abs(match["flux_error"].get<double>()) <= 0.05 || match["flux_sigma"].get<double>() <= 3)
+          << "seed " << seed << match;
+    }
+  }
+}
+
 TEST(node, the_same_submission_is_one_job) {
   scratch_folder folder;
   node_process node(folder / "data");

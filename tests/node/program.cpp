@@ -127,6 +127,7 @@ node_process::node_process(const fs::path& data_dir, std::vector<std::string> mo
     : out_(data_dir.string() + ".out"), err_(data_dir.string() + ".err") {
   std::vector<std::string> arguments{"node", "--set", "node.data_dir=" + data_dir.string(), "--set", "http.listen=127.0.0.1:0"};
   arguments.insert(arguments.end(), more.begin(), more.end());
+  fs::remove(out_);  // of a node before on the same folder: it names another port
   pid_ = spawn(arguments, out_, err_);
   eventually(60s, [&] {
     auto text = slurp(out_);

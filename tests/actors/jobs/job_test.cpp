@@ -211,7 +211,9 @@ TEST(job, random_histories) {
         default: break;
       }
       (void)b.step(input);
-      if (is_final(before) && b.j.status != before) EXPECT_TRUE(std::holds_alternative<retry_job>(input)) << "seed " << seed;
+      if (is_final(before) && b.j.status != before) {
+        EXPECT_TRUE(std::holds_alternative<retry_job>(input)) << "seed " << seed;
+      }
     }
     job folded;
     for (std::size_t i = 0; i < b.events.size(); ++i) {

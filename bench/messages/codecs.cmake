@@ -1,0 +1,1 @@
+target_link_libraries(bench-codecs PRIVATE avro)  # libavro-dev: the peer
