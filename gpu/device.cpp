@@ -187,7 +187,8 @@ device_info cpu_device() {
       break;
     }
   info.name += ", " + std::to_string(info.threads) + (info.threads == 1 ? " thread" : " threads");
-  info.memory_bytes = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  info.memory_bytes =
+      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return info;
 }
 

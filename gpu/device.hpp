@@ -21,7 +21,7 @@ namespace horizons::gpu {
 enum class device_kind : std::uint8_t { cpu, cuda };
 
 struct device_info {
-  std::string id;    // "cpu/0"
+  std::string id;  // "cpu/0"
   device_kind kind = device_kind::cpu;
   std::string name;  // "AMD EPYC …, 2 cores"
   std::size_t threads = 1;
@@ -67,7 +67,7 @@ struct device_status {
 using device_api = kit::accepts<run_unit, stop_unit, has_unit, device_status>;
 
 struct device_limits {
-  std::size_t units_max = 64;                    // waiting and running; more is a defect of the scheduler: refused as ended
+  std::size_t units_max = 64;  // waiting and running; more is a defect of the scheduler: refused as ended
   std::chrono::milliseconds stop_grace{10'000};  // between stop and giving the thread up
 };
 

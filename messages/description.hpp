@@ -47,7 +47,9 @@ constexpr auto describe(std::string_view name, int version, std::string_view doc
 }
 
 template <class T>
-concept described = requires { T::description(); };
+concept described = requires {
+  T::description();
+};
 
 /// Calls `f(field, message.*member)` for every field in wire order. Works on const and mutable messages.
 template <class Message, class F>

@@ -8,8 +8,8 @@
 #include <variant>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
 #include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "messages/description.hpp"
 #include "messages/timestamp.hpp"
@@ -29,11 +29,12 @@ struct resources {
   std::int64_t walltime_s = 86'400;
 
   static constexpr auto description() {
-    return describe<resources>("resources", 1, "What a job asks of the machine.",
-      field<&resources::gpus>{"gpus", 1, "devices wanted; 0 means any device, the CPU included"},
-      field<&resources::cpus>{"cpus", 1, "processor cores"},
-      field<&resources::memory_gb>{"memory_gb", 1, "memory, 10^9 bytes; absent: what the agent estimates"},
-      field<&resources::walltime_s>{"walltime_s", 1, "longest run, seconds"});
+    return describe<resources>(
+        "resources", 1, "What a job asks of the machine.",
+        field<&resources::gpus>{"gpus", 1, "devices wanted; 0 means any device, the CPU included"},
+        field<&resources::cpus>{"cpus", 1, "processor cores"},
+        field<&resources::memory_gb>{"memory_gb", 1, "memory, 10^9 bytes; absent: what the agent estimates"},
+        field<&resources::walltime_s>{"walltime_s", 1, "longest run, seconds"});
   }
   friend bool operator==(const resources&, const resources&) = default;
 };
@@ -46,9 +47,9 @@ struct problem {
 
   static constexpr auto description() {
     return describe<problem>("problem", 1, "Why something failed (RFC 9457).",
-      field<&problem::type>{"type", 1, "a short stable word naming the kind of problem"},
-      field<&problem::title>{"title", 1, "one line for people"},
-      field<&problem::detail>{"detail", 1, "what is wrong and what would be right"});
+                             field<&problem::type>{"type", 1, "a short stable word naming the kind of problem"},
+                             field<&problem::title>{"title", 1, "one line for people"},
+                             field<&problem::detail>{"detail", 1, "what is wrong and what would be right"});
   }
   friend bool operator==(const problem&, const problem&) = default;
 };
@@ -61,9 +62,9 @@ struct result_file {
 
   static constexpr auto description() {
     return describe<result_file>("result_file", 1, "One result file of a job.",
-      field<&result_file::name>{"name", 1, "file name below the job's results"},
-      field<&result_file::size>{"size", 1, "bytes"},
-      field<&result_file::sha256>{"sha256", 1, "SHA-256 of the content, hexadecimal"});
+                                 field<&result_file::name>{"name", 1, "file name below the job's results"},
+                                 field<&result_file::size>{"size", 1, "bytes"},
+                                 field<&result_file::sha256>{"sha256", 1, "SHA-256 of the content, hexadecimal"});
   }
   friend bool operator==(const result_file&, const result_file&) = default;
 };
@@ -81,14 +82,15 @@ struct job_submitted {
   std::string executor = "node";
 
   static constexpr auto description() {
-    return describe<job_submitted>("job.submitted", 1, "A job was accepted and is durable.",
-      field<&job_submitted::agent>{"agent", 1, "which agent runs it"},
-      field<&job_submitted::dataset>{"dataset", 1, "URI of the observation"},
-      field<&job_submitted::params>{"params", 1, "the agent's parameters"},
-      field<&job_submitted::priority>{"priority", 1, "1 (highest) to 5"},
-      field<&job_submitted::wants>{"resources", 1, "what the job asks of the machine"},
-      field<&job_submitted::estimated_cost_usd>{"estimated_cost_usd", 1, "estimate at submission"},
-      field<&job_submitted::executor>{"executor", 1, "where it runs: node, or a batch system's name"});
+    return describe<job_submitted>(
+        "job.submitted", 1, "A job was accepted and is durable.",
+        field<&job_submitted::agent>{"agent", 1, "which agent runs it"},
+        field<&job_submitted::dataset>{"dataset", 1, "URI of the observation"},
+        field<&job_submitted::params>{"params", 1, "the agent's parameters"},
+        field<&job_submitted::priority>{"priority", 1, "1 (highest) to 5"},
+        field<&job_submitted::wants>{"resources", 1, "what the job asks of the machine"},
+        field<&job_submitted::estimated_cost_usd>{"estimated_cost_usd", 1, "estimate at submission"},
+        field<&job_submitted::executor>{"executor", 1, "where it runs: node, or a batch system's name"});
   }
   friend bool operator==(const job_submitted&, const job_submitted&) = default;
 };
@@ -107,19 +109,20 @@ struct status_change {
 protected:
   template <class Event>
   static constexpr auto describe_change(std::string_view name, std::string_view doc) {
-    return describe<Event>(name, 1, doc,
-      field<&Event::old_status>{"old_status", 1, "status before"},
-      field<&Event::new_status>{"new_status", 1, "status after"},
-      field<&Event::reason>{"reason", 1, "why; empty: the normal course"},
-      field<&Event::attempt>{"attempt", 1, "starts of the job so far"},
-      field<&Event::node>{"node", 1, "the node that acted"},
-      field<&Event::device>{"device", 1, "the device that runs it"});
+    return describe<Event>(name, 1, doc, field<&Event::old_status>{"old_status", 1, "status before"},
+                           field<&Event::new_status>{"new_status", 1, "status after"},
+                           field<&Event::reason>{"reason", 1, "why; empty: the normal course"},
+                           field<&Event::attempt>{"attempt", 1, "starts of the job so far"},
+                           field<&Event::node>{"node", 1, "the node that acted"},
+                           field<&Event::device>{"device", 1, "the device that runs it"});
   }
 };
 
 /// The job waits for its turn.
 struct job_queued : status_change {
-  static constexpr auto description() { return describe_change<job_queued>("job.queued", "The job waits for its turn."); }
+  static constexpr auto description() {
+    return describe_change<job_queued>("job.queued", "The job waits for its turn.");
+  }
 };
 
 /// An attempt started on a device.
@@ -152,9 +155,9 @@ struct job_progress {
 
   static constexpr auto description() {
     return describe<job_progress>("job.progress", 1, "How far the running attempt is.",
-      field<&job_progress::progress>{"progress", 1, "0 to 1"},
-      field<&job_progress::stage>{"stage", 1, "what is being done"},
-      field<&job_progress::eta_s>{"eta_s", 1, "seconds to the end, estimated"});
+                                  field<&job_progress::progress>{"progress", 1, "0 to 1"},
+                                  field<&job_progress::stage>{"stage", 1, "what is being done"},
+                                  field<&job_progress::eta_s>{"eta_s", 1, "seconds to the end, estimated"});
   }
   friend bool operator==(const job_progress&, const job_progress&) = default;
 };
@@ -169,13 +172,14 @@ struct job_completed {
   std::optional<double> cost_usd;
 
   static constexpr auto description() {
-    return describe<job_completed>("job.completed", 1, "The job finished and its results are durable.",
-      field<&job_completed::old_status>{"old_status", 1, "status before"},
-      field<&job_completed::new_status>{"new_status", 1, "COMPLETED"},
-      field<&job_completed::execution_duration_s>{"execution_duration_s", 1, "seconds of the last attempt"},
-      field<&job_completed::results>{"results", 1, "the result files"},
-      field<&job_completed::metrics>{"metrics", 1, "figures of the run"},
-      field<&job_completed::cost_usd>{"cost_usd", 1, "what it cost"});
+    return describe<job_completed>(
+        "job.completed", 1, "The job finished and its results are durable.",
+        field<&job_completed::old_status>{"old_status", 1, "status before"},
+        field<&job_completed::new_status>{"new_status", 1, "COMPLETED"},
+        field<&job_completed::execution_duration_s>{"execution_duration_s", 1, "seconds of the last attempt"},
+        field<&job_completed::results>{"results", 1, "the result files"},
+        field<&job_completed::metrics>{"metrics", 1, "figures of the run"},
+        field<&job_completed::cost_usd>{"cost_usd", 1, "what it cost"});
   }
   friend bool operator==(const job_completed&, const job_completed&) = default;
 };
@@ -194,19 +198,20 @@ struct failure_end {
 protected:
   template <class Event>
   static constexpr auto describe_end(std::string_view name, std::string_view doc) {
-    return describe<Event>(name, 1, doc,
-      field<&Event::old_status>{"old_status", 1, "status before"},
-      field<&Event::new_status>{"new_status", 1, "status after"},
-      field<&Event::error>{"error", 1, "what went wrong"},
-      field<&Event::error_class>{"error_class", 1, "transient, permanent, timeout, crashed or invalid"},
-      field<&Event::attempt>{"attempt", 1, "starts of the job so far"},
-      field<&Event::execution_duration_s>{"execution_duration_s", 1, "seconds of the last attempt"});
+    return describe<Event>(
+        name, 1, doc, field<&Event::old_status>{"old_status", 1, "status before"},
+        field<&Event::new_status>{"new_status", 1, "status after"}, field<&Event::error>{"error", 1, "what went wrong"},
+        field<&Event::error_class>{"error_class", 1, "transient, permanent, timeout, crashed or invalid"},
+        field<&Event::attempt>{"attempt", 1, "starts of the job so far"},
+        field<&Event::execution_duration_s>{"execution_duration_s", 1, "seconds of the last attempt"});
   }
 };
 
 /// The job ended without a result.
 struct job_failed : failure_end {
-  static constexpr auto description() { return describe_end<job_failed>("job.failed", "The job ended without a result."); }
+  static constexpr auto description() {
+    return describe_end<job_failed>("job.failed", "The job ended without a result.");
+  }
 };
 
 /// A readable submission that was refused.
@@ -225,10 +230,10 @@ struct job_cancelled {
 
   static constexpr auto description() {
     return describe<job_cancelled>("job.cancelled", 1, "Somebody stopped the job.",
-      field<&job_cancelled::old_status>{"old_status", 1, "status before"},
-      field<&job_cancelled::new_status>{"new_status", 1, "CANCELLED"},
-      field<&job_cancelled::by>{"by", 1, "who"},
-      field<&job_cancelled::reason>{"reason", 1, "why"});
+                                   field<&job_cancelled::old_status>{"old_status", 1, "status before"},
+                                   field<&job_cancelled::new_status>{"new_status", 1, "CANCELLED"},
+                                   field<&job_cancelled::by>{"by", 1, "who"},
+                                   field<&job_cancelled::reason>{"reason", 1, "why"});
   }
   friend bool operator==(const job_cancelled&, const job_cancelled&) = default;
 };
@@ -245,13 +250,14 @@ struct job_metrics {
   double interval_s = 0;
 
   static constexpr auto description() {
-    return describe<job_metrics>("job.metrics", 1, "What a running job uses.",
-      field<&job_metrics::cpu_percent>{"cpu_percent", 1, "100 is one core"},
-      field<&job_metrics::gpu_percent>{"gpu_percent", 1, "0 to 100"},
-      field<&job_metrics::memory_gb>{"memory_gb", 1, "resident, 10^9 bytes"},
-      field<&job_metrics::io_read_mb>{"io_read_mb", 1, "read in the interval, 10^6 bytes"},
-      field<&job_metrics::io_write_mb>{"io_write_mb", 1, "written in the interval, 10^6 bytes"},
-      field<&job_metrics::interval_s>{"interval_s", 1, "length of the interval"});
+    return describe<job_metrics>(
+        "job.metrics", 1, "What a running job uses.",
+        field<&job_metrics::cpu_percent>{"cpu_percent", 1, "100 is one core"},
+        field<&job_metrics::gpu_percent>{"gpu_percent", 1, "0 to 100"},
+        field<&job_metrics::memory_gb>{"memory_gb", 1, "resident, 10^9 bytes"},
+        field<&job_metrics::io_read_mb>{"io_read_mb", 1, "read in the interval, 10^6 bytes"},
+        field<&job_metrics::io_write_mb>{"io_write_mb", 1, "written in the interval, 10^6 bytes"},
+        field<&job_metrics::interval_s>{"interval_s", 1, "length of the interval"});
   }
   friend bool operator==(const job_metrics&, const job_metrics&) = default;
 };
@@ -264,9 +270,9 @@ struct notification_sent {
 
   static constexpr auto description() {
     return describe<notification_sent>("notification.sent", 1, "A user was told something.",
-      field<&notification_sent::notification_id>{"notification_id", 1, "a ULID"},
-      field<&notification_sent::channel>{"channel", 1, "inbox, mail or web"},
-      field<&notification_sent::subject>{"subject", 1, "one line"});
+                                       field<&notification_sent::notification_id>{"notification_id", 1, "a ULID"},
+                                       field<&notification_sent::channel>{"channel", 1, "inbox, mail or web"},
+                                       field<&notification_sent::subject>{"subject", 1, "one line"});
   }
   friend bool operator==(const notification_sent&, const notification_sent&) = default;
 };
@@ -279,9 +285,9 @@ struct notification_read {
 
   static constexpr auto description() {
     return describe<notification_read>("notification.read", 1, "A user read a notification.",
-      field<&notification_read::notification_id>{"notification_id", 1, "a ULID"},
-      field<&notification_read::channel>{"channel", 1, "inbox, mail or web"},
-      field<&notification_read::subject>{"subject", 1, "one line"});
+                                       field<&notification_read::notification_id>{"notification_id", 1, "a ULID"},
+                                       field<&notification_read::channel>{"channel", 1, "inbox, mail or web"},
+                                       field<&notification_read::subject>{"subject", 1, "one line"});
   }
   friend bool operator==(const notification_read&, const notification_read&) = default;
 };
@@ -296,11 +302,11 @@ struct audit_recorded {
 
   static constexpr auto description() {
     return describe<audit_recorded>("audit.recorded", 1, "An administrative act or a refusal.",
-      field<&audit_recorded::action>{"action", 1, "what was done or asked for"},
-      field<&audit_recorded::actor>{"actor", 1, "who"},
-      field<&audit_recorded::resource_type>{"resource_type", 1, "what kind of thing"},
-      field<&audit_recorded::resource_id>{"resource_id", 1, "which one"},
-      field<&audit_recorded::outcome>{"outcome", 1, "done, refused or failed"});
+                                    field<&audit_recorded::action>{"action", 1, "what was done or asked for"},
+                                    field<&audit_recorded::actor>{"actor", 1, "who"},
+                                    field<&audit_recorded::resource_type>{"resource_type", 1, "what kind of thing"},
+                                    field<&audit_recorded::resource_id>{"resource_id", 1, "which one"},
+                                    field<&audit_recorded::outcome>{"outcome", 1, "done, refused or failed"});
   }
   friend bool operator==(const audit_recorded&, const audit_recorded&) = default;
 };
@@ -313,9 +319,9 @@ struct system_health {
 
   static constexpr auto description() {
     return describe<system_health>("system.health", 1, "How a component is.",
-      field<&system_health::component>{"component", 1, "path in the tree"},
-      field<&system_health::status>{"status", 1, "up, degraded or down"},
-      field<&system_health::detail>{"detail", 1, "why"});
+                                   field<&system_health::component>{"component", 1, "path in the tree"},
+                                   field<&system_health::status>{"status", 1, "up, degraded or down"},
+                                   field<&system_health::detail>{"detail", 1, "why"});
   }
   friend bool operator==(const system_health&, const system_health&) = default;
 };
@@ -334,19 +340,19 @@ struct alert {
 protected:
   template <class Event>
   static constexpr auto describe_alert(std::string_view name, std::string_view doc) {
-    return describe<Event>(name, 1, doc,
-      field<&Event::component>{"component", 1, "path in the tree"},
-      field<&Event::status>{"status", 1, "up, degraded or down"},
-      field<&Event::detail>{"detail", 1, "why"},
-      field<&Event::rule>{"rule", 1, "name of the rule"},
-      field<&Event::value>{"value", 1, "the measured value"},
-      field<&Event::threshold>{"threshold", 1, "the rule's limit"});
+    return describe<Event>(
+        name, 1, doc, field<&Event::component>{"component", 1, "path in the tree"},
+        field<&Event::status>{"status", 1, "up, degraded or down"}, field<&Event::detail>{"detail", 1, "why"},
+        field<&Event::rule>{"rule", 1, "name of the rule"}, field<&Event::value>{"value", 1, "the measured value"},
+        field<&Event::threshold>{"threshold", 1, "the rule's limit"});
   }
 };
 
 /// A rule's limit was crossed.
 struct alert_raised : alert {
-  static constexpr auto description() { return describe_alert<alert_raised>("alert.raised", "A rule's limit was crossed."); }
+  static constexpr auto description() {
+    return describe_alert<alert_raised>("alert.raised", "A rule's limit was crossed.");
+  }
 };
 
 /// Somebody has seen the alert.
@@ -358,7 +364,9 @@ struct alert_acknowledged : alert {
 
 /// The rule holds again.
 struct alert_cleared : alert {
-  static constexpr auto description() { return describe_alert<alert_cleared>("alert.cleared", "The rule holds again."); }
+  static constexpr auto description() {
+    return describe_alert<alert_cleared>("alert.cleared", "The rule holds again.");
+  }
 };
 
 // -- the union --------------------------------------------------------------------------------------------------
@@ -397,7 +405,8 @@ template <class F>
 constexpr void for_each_event_type(F&& f) {
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     (f.template operator()<std::variant_alternative_t<I, event_data>>(), ...);
-  }(std::make_index_sequence<std::variant_size_v<event_data>>{});
+  }
+  (std::make_index_sequence<std::variant_size_v<event_data>>{});
 }
 
 template <class... F>

@@ -8,7 +8,9 @@ namespace {
 
 class feed {
 public:
-  feed(kit::context& self, kit::handle<journal::writer_api> writer) : self_(self), writer_(std::move(writer)) { connect(); }
+  feed(kit::context& self, kit::handle<journal::writer_api> writer) : self_(self), writer_(std::move(writer)) {
+    connect();
+  }
 
   void take(const journal::committed& c) {
     for (auto& e : *c.events)

@@ -322,9 +322,8 @@ void add_client_commands(CLI::App& app, client_options& o, int& exit_status) {
 
   auto* tree = command("tree", "Draw the supervision tree");
   tree->callback([&o, &exit_status] {
-    exit_status = ask_and_show(o, "the tree", "GET", "/api/tree", "", [](const json& root) {
-      std::cout << draw_tree(root);
-    });
+    exit_status =
+        ask_and_show(o, "the tree", "GET", "/api/tree", "", [](const json& root) { std::cout << draw_tree(root); });
   });
 
   auto* config = command("config", "Configuration");

@@ -22,8 +22,8 @@ std::int64_t number(const json& node, const char* key) {
 
 bool unremarkable_leaf(const json& node) {
   auto children = node.find("children");
-  return (children == node.end() || children->empty()) && text(node, "state") == "running" && number(node, "restarts") == 0 &&
-         number(node, "mailbox") == 0 && text(node, "last_error").empty();
+  return (children == node.end() || children->empty()) && text(node, "state") == "running" &&
+         number(node, "restarts") == 0 && number(node, "mailbox") == 0 && text(node, "last_error").empty();
 }
 
 std::string label(const json& node) {

@@ -25,10 +25,10 @@ struct gridding_options {
 
 /// What a plan decided, for reports and benchmarks.
 struct gridding_plan {
-  int kernel_support = 0;       // cells, in u, v and w
-  double oversampling = 0;      // padded grid / image
+  int kernel_support = 0;   // cells, in u, v and w
+  double oversampling = 0;  // padded grid / image
   std::size_t grid_nx = 0, grid_ny = 0;
-  std::size_t w_planes = 0;     // 1 without w-terms
+  std::size_t w_planes = 0;  // 1 without w-terms
 };
 
 /// Plans once for a set of samples (sorting, kernel choice), then grids and degrids many times: major cycles

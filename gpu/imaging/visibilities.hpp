@@ -11,7 +11,20 @@
 namespace horizons::imaging {
 
 /// FITS Stokes codes: 1…4 I Q U V, -1…-4 RR LL RL LR, -5…-8 XX YY XY YX.
-enum class polarisation : int { I = 1, Q = 2, U = 3, V = 4, RR = -1, LL = -2, RL = -3, LR = -4, XX = -5, YY = -6, XY = -7, YX = -8 };
+enum class polarisation : int {
+  I = 1,
+  Q = 2,
+  U = 3,
+  V = 4,
+  RR = -1,
+  LL = -2,
+  RL = -3,
+  LR = -4,
+  XX = -5,
+  YY = -6,
+  XY = -7,
+  YX = -8
+};
 
 /// Rows that share one set of channels: all IFs of a UVFITS file, or one spectral window of a Measurement Set.
 struct visibility_block {
@@ -25,7 +38,7 @@ struct visibility_block {
   std::vector<float> integration_s;    // [rows]
   std::vector<std::int32_t> antenna1;  // [rows] index into observation::antennas
   std::vector<std::int32_t> antenna2;
-  std::vector<std::int32_t> field;     // [rows] index into observation::fields
+  std::vector<std::int32_t> field;  // [rows] index into observation::fields
 
   std::vector<std::complex<float>> vis;  // Jy [rows][channels][polarisations]
   std::vector<float> weight;             // same shape; 0 = flagged, never negative
@@ -53,10 +66,10 @@ struct observation {
   std::vector<visibility_block> blocks;
 
   /// What the reader dropped or changed on the way in, for the report.
-  std::int64_t samples_total = 0;       // polarisation samples read
-  std::int64_t samples_flagged = 0;     // weight <= 0 or FLAG set in the file
-  std::int64_t samples_non_finite = 0;  // NaN or infinite, weight set to 0
-  std::int64_t samples_absurd = 0;      // |vis| > 1e9 Jy, weight set to 0
+  std::int64_t samples_total = 0;         // polarisation samples read
+  std::int64_t samples_flagged = 0;       // weight <= 0 or FLAG set in the file
+  std::int64_t samples_non_finite = 0;    // NaN or infinite, weight set to 0
+  std::int64_t samples_absurd = 0;        // |vis| > 1e9 Jy, weight set to 0
   std::int64_t rows_autocorrelation = 0;  // dropped: an antenna with itself measures no structure
   std::int64_t rows_unusable = 0;         // dropped: uvw or time not finite
 };

@@ -38,7 +38,8 @@ TEST(node, images_a_simulated_observation) {
   auto job = node.wait_for(id);
   ASSERT_EQ(job["status"], "COMPLETED") << job;
   EXPECT_EQ(job["progress"], 1);
-  for (auto name : {"image.fits", "residual.fits", "model.fits", "psf.fits", "preview.png", "sources.json", "report.json"}) {
+  for (auto name :
+       {"image.fits", "residual.fits", "model.fits", "psf.fits", "preview.png", "sources.json", "report.json"}) {
     EXPECT_TRUE(fs::exists(folder.path() / "data" / "results" / id / name)) << name;
     auto a = node.get("/api/jobs/" + id + "/results/" + name);
     EXPECT_EQ(a.status, 200) << name;
@@ -65,7 +66,8 @@ TEST(node, finds_the_sources_of_a_simulated_vla_field) {
     auto observation = (folder / "vla.uvfits").string();
     auto made = run_program({"simulate", "--array", "vla", "--seed", seed, "--out", observation});
     ASSERT_EQ(made.status, 0) << made.err;
-    auto imaged = run_program({"agent", "image-reconstruction", "--dataset", observation, "--out", (folder / "out").string()});
+    auto imaged =
+        run_program({"agent", "image-reconstruction", "--dataset", observation, "--out", (folder / "out").string()});
     ASSERT_EQ(imaged.status, 0) << imaged.err;
     auto compared = run_program({"compare", "--json", "--sources", (folder / "out/sources.json").string(), "--truth",
                                  observation + ".truth.json", "--report", (folder / "out/report.json").string()});
@@ -119,14 +121,10 @@ TEST(node, refuses_what_is_wrong_at_the_door) {
     std::string names;
   };
   const std::vector<row> table = {
-      {{{"agent", "alchemy"}}, 422, "alchemy"},
-      {{{"params", {{"sizee", 5}}}}, 422, "sizee"},
-      {{{"params", {{"niter", -1}}}}, 422, "niter"},
-      {{{"params", {{"weighting", "heavy"}}}}, 422, "weighting"},
-      {{{"priority", 9}}, 422, "priority"},
-      {{{"dataset", ""}}, 422, "dataset"},
-      {{{"dataset", "s3://bucket/x"}}, 422, "s3"},
-      {{{"resources", {{"gpus", 64}}}}, 422, "gpus"},
+      {{{"agent", "alchemy"}}, 422, "alchemy"},      {{{"params", {{"sizee", 5}}}}, 422, "sizee"},
+      {{{"params", {{"niter", -1}}}}, 422, "niter"}, {{{"params", {{"weighting", "heavy"}}}}, 422, "weighting"},
+      {{{"priority", 9}}, 422, "priority"},          {{{"dataset", ""}}, 422, "dataset"},
+      {{{"dataset", "s3://bucket/x"}}, 422, "s3"},   {{{"resources", {{"gpus", 64}}}}, 422, "gpus"},
       {{{"job_id", "../etc"}}, 422, "job_id"},
   };
   for (auto& row : table) {
@@ -209,7 +207,8 @@ TEST(node, a_second_node_is_refused_by_name) {
   scratch_folder folder;
   node_process node(folder / "data", {"--set", "node.id=first-node"});
   ASSERT_TRUE(node.ready()) << node.log();
-  auto second = run_program({"node", "--set", "node.data_dir=" + (folder / "data").string(), "--set", "http.listen=127.0.0.1:0"});
+  auto second =
+      run_program({"node", "--set", "node.data_dir=" + (folder / "data").string(), "--set", "http.listen=127.0.0.1:0"});
   EXPECT_EQ(second.status, 1);
   EXPECT_NE(second.err.find("journal is in use by node first-node"), std::string::npos) << second.err;
   EXPECT_EQ(node.get("/healthz").status, 200);
@@ -260,7 +259,8 @@ TEST(node, jobs_start_in_priority_order) {
     auto view = node.wait_for(id, 600s);
     ASSERT_EQ(view["status"], "COMPLETED") << view;
     for (auto& e : node.events(id))
-      if (e["event_type"] == "job.running") started.emplace_back(std::to_string(1'000'000'000 + e["position"].get<long>()), id);
+      if (e["event_type"] == "job.running")
+        started.emplace_back(std::to_string(1'000'000'000 + e["position"].get<long>()), id);
   }
   auto after = node.resident_kib();
   std::sort(started.begin(), started.end());
@@ -304,7 +304,8 @@ TEST(node, survives_kill_9) {
     expect_sound_trail(events, id);
     EXPECT_EQ(events.back()["event_type"], "job.completed");
     for (auto& file : events.back()["data"]["results"])
-      EXPECT_EQ(fs::file_size(folder.path() / "data" / "results" / id / file["name"].get<std::string>()), file["size"].get<std::uint64_t>());
+      EXPECT_EQ(fs::file_size(folder.path() / "data" / "results" / id / file["name"].get<std::string>()),
+                file["size"].get<std::uint64_t>());
   }
   for (auto& entry : fs::directory_iterator(folder / "data" / "results"))
     EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << "left behind: " << entry.path();

@@ -2,8 +2,8 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,11 +32,13 @@ pid_t spawn(const std::vector<std::string>& arguments, const fs::path& out, cons
   argv.push_back(nullptr);
   pid_t pid = ::fork();
   if (pid == 0) {
-    int o = ::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600), e = ::open(err.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    int o = ::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600),
+        e = ::open(err.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
     ::dup2(o, 1);
     ::dup2(e, 2);
     // The node is what the arguments say: addresses of test servers in the environment would configure it.
-    for (auto name : {"HORIZONS_KAFKA_BROKERS", "HORIZONS_KAFKA_REGISTRY", "HORIZONS_RABBITMQ_URLS", "HORIZONS_JOURNAL_URL"})
+    for (auto name :
+         {"HORIZONS_KAFKA_BROKERS", "HORIZONS_KAFKA_REGISTRY", "HORIZONS_RABBITMQ_URLS", "HORIZONS_JOURNAL_URL"})
       ::unsetenv(name);
     ::execv(program.c_str(), argv.data());
     ::_exit(127);
@@ -125,7 +127,8 @@ finished run_program(const std::vector<std::string>& arguments, std::chrono::sec
 
 node_process::node_process(const fs::path& data_dir, std::vector<std::string> more)
     : out_(data_dir.string() + ".out"), err_(data_dir.string() + ".err") {
-  std::vector<std::string> arguments{"node", "--set", "node.data_dir=" + data_dir.string(), "--set", "http.listen=127.0.0.1:0"};
+  std::vector<std::string> arguments{"node", "--set", "node.data_dir=" + data_dir.string(), "--set",
+                                     "http.listen=127.0.0.1:0"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   fs::remove(out_);  // of a node before on the same folder: it names another port
   pid_ = spawn(arguments, out_, err_);
@@ -195,10 +198,13 @@ std::vector<json> node_process::events(const std::string& job_id) const {
   std::vector<json> all;
   std::string token;
   do {
-    auto page = get("/api/jobs/" + job_id + "/events?page_size=1000" + (token.empty() ? "" : "&page_token=" + token)).parsed();
+    auto page =
+        get("/api/jobs/" + job_id + "/events?page_size=1000" + (token.empty() ? "" : "&page_token=" + token)).parsed();
     if (!page.is_object() || !page.contains("events")) break;
     for (auto& e : page["events"]) all.push_back(e);
-    token = page.contains("next_page_token") && page["next_page_token"].is_string() ? page["next_page_token"].get<std::string>() : "";
+    token = page.contains("next_page_token") && page["next_page_token"].is_string()
+                ? page["next_page_token"].get<std::string>()
+                : "";
   } while (!token.empty());
   return all;
 }
@@ -207,7 +213,8 @@ const fs::path& small_observation() {
   static const scratch_folder folder;
   static const fs::path file = [] {
     auto path = folder / "small.uvfits";
-    auto made = run_program({"simulate", "--array", "small", "--integrations", "10", "--channels", "2", "--out", path.string()});
+    auto made = run_program(
+        {"simulate", "--array", "small", "--integrations", "10", "--channels", "2", "--out", path.string()});
     EXPECT_EQ(made.status, 0) << made.err;
     return path;
   }();
