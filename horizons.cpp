@@ -76,7 +76,8 @@ private:
   /// when it did not appear: whoever is asked for then says so.
   template <class Api>
   kit::handle<Api> at(const std::string& path) {
-    for (auto end = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < end; std::this_thread::yield())
+    for (auto end = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < end;
+         std::this_thread::yield())
       if (auto found = system_->find(path)) return kit::handle<Api>(found.cell());
     return {};
   }
@@ -96,13 +97,13 @@ private:
   kit::handle<consumers::live_feed_api> feed_;
   std::map<std::string, kit::handle<gpu::device_api>> devices_;
   jobs::waiting_count waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
+  jobs::told_at_start told_ = std::make_shared<std::atomic<bool>>(false);
   std::shared_ptr<jobs::shard_map> shards_ = std::make_shared<jobs::shard_map>();
   std::shared_ptr<jobs::front> front_;
   std::shared_ptr<telemetry::metrics_page> page_ = std::make_shared<telemetry::metrics_page>();
   std::shared_ptr<std::atomic<bool>> failed_ = std::make_shared<std::atomic<bool>>(false);  // the root of the tree
   std::unique_ptr<http::http_server> server_;
 };
-
 
 result<kit::address> node::add(supervision::child_spec spec) {
   return system_->ask(root_, supervision::start_child_request{std::move(spec)}, 60s);
@@ -115,7 +116,8 @@ result<std::unique_ptr<node>> node::start(const configuration& config) {
     return failure(error_code::invalid_argument, text);
   }
   auto n = std::unique_ptr<node>(new node(config));
-  for (auto step : {&node::open, &node::start_journal, &node::start_devices, &node::start_jobs, &node::recover, &node::start_gateway})
+  for (auto step : {&node::open, &node::start_journal, &node::start_devices, &node::start_jobs, &node::recover,
+                    &node::start_gateway})
     if (auto ok = ((*n).*step)(); !ok) return failure(ok.error());
   return n;
 }
@@ -146,8 +148,8 @@ result<void> node::open() {
   };
   system_ = std::make_unique<kit::system>(options);
   page_->add(std::make_shared<telemetry::actor_collector>(*system_));
-  root_ = system_->spawn<supervision::supervisor_api>({.name = "node", .type = "supervisor"},
-                                                      supervision::supervisor(supervision::strategy::one_for_one, {}, {}));
+  root_ = system_->spawn<supervision::supervisor_api>(
+      {.name = "node", .type = "supervisor"}, supervision::supervisor(supervision::strategy::one_for_one, {}, {}));
   return {};
 }
 
@@ -159,10 +161,12 @@ result<void> node::start_journal() {
     return journal::open_store(url, me);
   };
   auto open_reader = [url = config_.journal.url] { return journal::open_reader(url); };
-  auto part = add({{.name = "journal", .type = "supervisor"},
-                   supervision::supervisor(supervision::strategy::rest_for_one, {},
-                                           {{{.name = "writer", .type = "journal_writer"}, journal::journal_writer(open_writer), {}, true},
-                                            {{.name = "reader", .type = "journal_reader"}, journal::journal_reader(open_reader), {}, true}})});
+  auto part =
+      add({{.name = "journal", .type = "supervisor"},
+           supervision::supervisor(
+               supervision::strategy::rest_for_one, {},
+               {{{.name = "writer", .type = "journal_writer"}, journal::journal_writer(open_writer), {}, true},
+                {{.name = "reader", .type = "journal_reader"}, journal::journal_reader(open_reader), {}, true}})});
   if (!part) return failure(part.error());
   writer_ = at<journal::writer_api>("/node/journal/writer");
   reader_ = at<journal::reader_api>("/node/journal/reader");
@@ -183,23 +187,27 @@ result<void> node::start_devices() {
 result<void> node::start_jobs() {
   bool in_memory = config_.journal.url.starts_with("memory:");
   auto views = in_memory ? std::string(":memory:") : (data_dir_ / "views.db").string();
-  auto consumers = add({{.name = "consumers", .type = "supervisor"},
-                        supervision::supervisor(supervision::strategy::one_for_one, {},
-                                                {{{.name = "job_table"}, jobs::job_table_actor(views, writer_), {}, true},
-                                                 {{.name = "live_feed"}, consumers::live_feed(writer_)}})});
+  auto consumers =
+      add({{.name = "consumers", .type = "supervisor"},
+           supervision::supervisor(supervision::strategy::one_for_one, {},
+                                   {{{.name = "job_table"}, jobs::job_table_actor(views, writer_), {}, true},
+                                    {{.name = "live_feed"}, consumers::live_feed(writer_)}})});
   if (!consumers) return failure(consumers.error());
   table_ = at<jobs::job_table_api>("/node/consumers/job_table");
   feed_ = at<consumers::live_feed_api>("/node/consumers/live_feed");
 
-  std::vector<std::pair<std::string, std::size_t>> slots;
-  for (auto& [id, _] : devices_) slots.emplace_back(id, 1);
-  auto offer = [shards = shards_](jobs::offer_device o) {
+  jobs::scheduler_environment scheduling;
+  for (auto& [id, device] : devices_) scheduling.devices.push_back({id, 1, device});
+  scheduling.offer = [shards = shards_](jobs::offer_device o) {
     auto& shard = shards->of(o.job);
     shard.send(std::move(o));
   };
+  scheduling.waiting = waiting_;
+  scheduling.told = told_;
+  scheduling.open_jobs = {0, epoch_, writer_, table_};
   auto part = add({{.name = "jobs", .type = "supervisor"},
                    supervision::supervisor(supervision::strategy::one_for_one, {},
-                                           {{{.name = "scheduler"}, jobs::scheduler_actor(slots, offer, waiting_)}})});
+                                           {{{.name = "scheduler"}, jobs::scheduler_actor(std::move(scheduling))}})});
   if (!part) return failure(part.error());
   scheduler_ = at<jobs::scheduler_api>("/node/jobs/scheduler");
 
@@ -214,13 +222,17 @@ result<void> node::start_jobs() {
   env->writer = writer_;
   env->reader = reader_;
   env->scheduler = scheduler_;
+  env->table = table_;
+  env->told = told_;
   env->devices = devices_;
   env->results_root = data_dir_ / "results";
   if (config_.data.allow) env->dataset_allow = *config_.data.allow;
   env->retries.attempts_max = static_cast<int>(config_.jobs.attempts_max);
   env->on_device = [marker = marker_.get()](const std::string&, const std::string& job, int attempt) {
-    if (job.empty()) marker->clear(0);
-    else marker->set_running(0, job, static_cast<std::uint32_t>(attempt));
+    if (job.empty())
+      marker->clear(0);
+    else
+      marker->set_running(0, job, static_cast<std::uint32_t>(attempt));
   };
 
   std::vector<supervision::child_spec> shards;
@@ -264,7 +276,7 @@ result<void> node::recover() {
       switch (open.status) {
         case jobs::job_status::queued:
           ++waiting;
-          scheduler_.send(jobs::job_waits{open.job, open.priority, open.position});
+          scheduler_.send(jobs::job_waits{open.job, open.priority, open.position, open.attempt + 1});
           break;
         case jobs::job_status::running:
         case jobs::job_status::retrying: {
@@ -277,10 +289,12 @@ result<void> node::recover() {
           shards_->of(open.job).send(jobs::recover_job{open.job, signal});
           break;
         }
-        default: break;  // paused: nothing to do until somebody resumes it
+        default:
+          break;  // paused: nothing to do until somebody resumes it
       }
     }
   }
+  told_->store(true);
   if (waiting + running > 0)
     log::info("recovered", {{"waiting", std::to_string(waiting)}, {"interrupted", std::to_string(running)}});
   return {};
@@ -301,13 +315,20 @@ json nested_tree(const std::vector<kit::tree_entry>& entries) {
   std::function<json(const std::string&)> children = [&](const std::string& path) {
     json list = json::array();
     for (auto* e : below[path])
-      list.push_back({{"name", e->path.substr(path.size() + 1)}, {"path", e->path}, {"type", e->type}, {"state", e->state},
-                      {"restarts", e->restarts}, {"last_error", e->last_error}, {"mailbox", e->mailbox},
-                      {"started_unix_ms", e->started_unix_ms}, {"children", children(e->path)}});
+      list.push_back({{"name", e->path.substr(path.size() + 1)},
+                      {"path", e->path},
+                      {"type", e->type},
+                      {"state", e->state},
+                      {"restarts", e->restarts},
+                      {"last_error", e->last_error},
+                      {"mailbox", e->mailbox},
+                      {"started_unix_ms", e->started_unix_ms},
+                      {"children", children(e->path)}});
     return list;
   };
   auto roots = children("");
-  return roots.size() == 1 ? std::move(roots[0]) : json{{"name", ""}, {"state", "running"}, {"children", std::move(roots)}};
+  return roots.size() == 1 ? std::move(roots[0])
+                           : json{{"name", ""}, {"state", "running"}, {"children", std::move(roots)}};
 }
 
 http::services node::services() {
@@ -323,19 +344,22 @@ http::services node::services() {
       then(http::submission{r->is_new, std::move(r->job)});
     });
   };
-  s.order = [f = front_](http::identity who, std::string order, std::string id, std::string reason, http::callback<json> then) {
+  s.order = [f = front_](http::identity who, std::string order, std::string id, std::string reason,
+                         http::callback<json> then) {
     f->give_order({who.tenant, std::move(id)}, order, who.user_id, std::move(reason), std::move(then));
   };
   s.get_job = [f = front_](http::identity who, std::string id, http::callback<json> then) {
     f->get({who.tenant, std::move(id)}, std::move(then));
   };
   s.list_jobs = [f = front_](http::identity who, http::job_query q, http::callback<http::job_page> then) {
-    f->list({who.tenant, q.status, q.user, q.agent, q.since, q.page_size, q.page_token}, [then](result<jobs::job_page> r) {
-      if (!r) return then(failure(std::move(r.error())));
-      then(http::job_page{std::move(r->jobs), std::move(r->next_page_token)});
-    });
+    f->list({who.tenant, q.status, q.user, q.agent, q.since, q.page_size, q.page_token},
+            [then](result<jobs::job_page> r) {
+              if (!r) return then(failure(std::move(r.error())));
+              then(http::job_page{std::move(r->jobs), std::move(r->next_page_token)});
+            });
   };
-  s.read_events = [sys = system_.get(), reader = reader_](http::event_query q, http::callback<std::vector<event>> then) {
+  s.read_events = [sys = system_.get(), reader = reader_](http::event_query q,
+                                                          http::callback<std::vector<event>> then) {
     journal::read_events ask;
     ask.filter = {q.after_position, {}, q.tenant, q.job_id, q.type, q.start, q.end};
     ask.limit = q.limit;
@@ -349,18 +373,21 @@ http::services node::services() {
     f->fold({who.tenant, id}, [=](result<jobs::job> j) {
       if (!j) return then(failure(std::move(j.error())));
       for (auto& r : j->results)
-        if (r.name == name) return then(http::result_location{jobs::results_folder(root, who.tenant, id) / name, r.sha256, r.size});
+        if (r.name == name)
+          return then(http::result_location{jobs::results_folder(root, who.tenant, id) / name, r.sha256, r.size});
       then(failure(error_code::not_found, "job " + id + " has no result \"" + name + "\""));
     });
   };
   s.agents = [] { return jobs::list_agents(); };
   s.tree = [sys = system_.get()] { return nested_tree(sys->tree()); };
   s.cluster = [id = node_id_, me = me_] {
-    return json{{"profile", "embedded"},
-                {"nodes", json::array({{{"id", id}, {"host", me.host}, {"since", to_string(me.since)}, {"state", "up"}}})}};
+    return json{
+        {"profile", "embedded"},
+        {"nodes", json::array({{{"id", id}, {"host", me.host}, {"since", to_string(me.since)}, {"state", "up"}}})}};
   };
   s.metrics_text = [page = page_, waiting = waiting_] {
-    return page->prometheus_text() + "# HELP horizons_jobs_waiting Jobs that wait for a device.\n# TYPE horizons_jobs_waiting gauge\n" +
+    return page->prometheus_text() +
+           "# HELP horizons_jobs_waiting Jobs that wait for a device.\n# TYPE horizons_jobs_waiting gauge\n" +
            "horizons_jobs_waiting " + std::to_string(waiting->load()) + "\n";
   };
   s.ready = [sys = system_.get(), writer = writer_](http::callback<http::readiness> then) {
@@ -396,19 +423,19 @@ int node::run(shutdown::signal_waiter& signals) {
   if (failed) ::kill(::getpid(), SIGTERM), (void)signals.wait(1s);
   using shutdown::phase;
   std::vector<std::string> survivors;
-  auto report = shutdown::run_phases(
-      {{phase::stop_intake,
-        [this](kit::instant) {
-          server_->stop_accepting();
-          scheduler_.send(jobs::hold{true});
-        }},
-       {phase::drain, [this](kit::instant deadline) { drain(deadline); }},
-       {phase::stop_actors,
-        [this, &survivors](kit::instant deadline) {
-          server_->stop(500ms);
-          survivors = system_->shutdown(std::chrono::duration_cast<kit::milliseconds>(deadline - std::chrono::steady_clock::now()));
-        }}},
-      signals);
+  auto report = shutdown::run_phases({{phase::stop_intake,
+                                       [this](kit::instant) {
+                                         server_->stop_accepting();
+                                         scheduler_.send(jobs::hold{true});
+                                       }},
+                                      {phase::drain, [this](kit::instant deadline) { drain(deadline); }},
+                                      {phase::stop_actors,
+                                       [this, &survivors](kit::instant deadline) {
+                                         server_->stop(500ms);
+                                         survivors = system_->shutdown(std::chrono::duration_cast<kit::milliseconds>(
+                                             deadline - std::chrono::steady_clock::now()));
+                                       }}},
+                                     signals);
   for (auto& path : survivors) log::error("did not end in time", {{"path", path}});
   if (!report.in_order || !survivors.empty()) {
     log::error("stopped out of order", {{"reason", report.reason}});
@@ -480,12 +507,14 @@ int run_agent(const agent_options& o, bool as_json) {
   }
   cli::progress_bar bar(std::cerr, cli::is_terminal(), o.name);
   agents::agent_input input{"local", *dataset, o.dataset, *params, o.out};
-  auto output = agent->run(input, {},
-                           [&](double fraction, std::string_view stage) { bar.show(fraction, std::string(stage)); });
+  auto output =
+      agent->run(input, {}, [&](double fraction, std::string_view stage) { bar.show(fraction, std::string(stage)); });
   bar.finish();
   if (!output) return fail(output.error());
-  if (as_json) std::cout << output->metrics.dump() << '\n';
-  else std::cout << o.out << ": " << output->metrics.dump(2) << '\n';
+  if (as_json)
+    std::cout << output->metrics.dump() << '\n';
+  else
+    std::cout << o.out << ": " << output->metrics.dump(2) << '\n';
   return 0;
 }
 
@@ -496,13 +525,16 @@ json read_json_file(const fs::path& path) {
 
 int run_simulate(const observations::simulation_options& o, const std::string& out, bool as_json) {
   cli::progress_bar bar(std::cerr, cli::is_terminal(), "simulate");
-  auto truth = observations::simulate(o, out, {}, [&](double fraction, std::string_view stage) { bar.show(fraction, std::string(stage)); });
+  auto truth = observations::simulate(
+      o, out, {}, [&](double fraction, std::string_view stage) { bar.show(fraction, std::string(stage)); });
   bar.finish();
   if (!truth) return fail(truth.error());
   auto summary = observations::simulate_summary(*truth);
-  if (as_json) std::cout << summary.dump() << '\n';
-  else std::cout << out << ": " << truth->array << ", " << truth->antennas << " antennas, " << truth->sources.size() << " sources, "
-                 << truth->visibilities << " visibilities; truth in " << out << ".truth.json\n";
+  if (as_json)
+    std::cout << summary.dump() << '\n';
+  else
+    std::cout << out << ": " << truth->array << ", " << truth->antennas << " antennas, " << truth->sources.size()
+              << " sources, " << truth->visibilities << " visibilities; truth in " << out << ".truth.json\n";
   return 0;
 }
 
@@ -518,8 +550,9 @@ int run_compare(const std::string& sources, const std::string& truth, const std:
     return 0;
   }
   char line[160];
-  std::snprintf(line, sizeof line, "%zu of %zu sources, worst position %.2f beam, worst flux %.1f %%", compared->matches.size(),
-                compared->sources, compared->worst_offset_beams, 100 * compared->worst_flux_error);
+  std::snprintf(line, sizeof line, "%zu of %zu sources, worst position %.2f beam, worst flux %.1f %%",
+                compared->matches.size(), compared->sources, compared->worst_offset_beams,
+                100 * compared->worst_flux_error);
   std::cout << line << '\n';
   return compared->matches.size() == compared->sources ? 0 : 1;
 }
@@ -531,13 +564,15 @@ int verify_audit(const cli::client_options& options, bool as_json) {
   if (!store) return fail(store.error());
   auto checked = (*store)->verify([](std::uint64_t) { return true; });
   if (!checked) return fail(checked.error());
-  if (as_json) std::cout << json{{"checked", *checked}, {"intact", true}}.dump() << '\n';
-  else std::cout << "journal " << (*store)->id() << ": " << *checked << " events, the chain is intact\n";
+  if (as_json)
+    std::cout << json{{"checked", *checked}, {"intact", true}}.dump() << '\n';
+  else
+    std::cout << "journal " << (*store)->id() << ": " << *checked << " events, the chain is intact\n";
   return 0;
 }
 
 struct schema_options {
-  std::string folder = "docs/schemas/avro", mode = "FULL_TRANSITIVE";
+  std::string folder = "docs/schemas/avro", mode = "FULL_TRANSITIVE", registry;
 };
 
 int check_schemas(const schema_options& o, bool as_json) {
@@ -552,13 +587,17 @@ int check_schemas(const schema_options& o, bool as_json) {
 int register_schemas(const schema_options& o, const cli::client_options& options) {
   auto mode = avro::parse_compatibility_mode(o.mode);
   if (!mode) return fail(mode.error());
-  auto config = read_configuration(options);
-  if (!config) return fail(config.error());
-  if (!config->kafka || config->kafka->registry.empty())
-    return fail({error_code::invalid_argument,
-                 "kafka.registry is not set; give the registry's address, as --set kafka.registry=http://host:port/apis/ccompat/v7"});
   registry::registry_options where;
-  where.url = config->kafka->registry;
+  where.url = o.registry;
+  if (where.url.empty()) {
+    auto config = read_configuration(options);
+    if (!config) return fail(config.error());
+    if (config->kafka) where.url = config->kafka->registry;
+  }
+  if (where.url.empty())
+    return fail({error_code::invalid_argument,
+                 "no registry is named; give --registry http://host:port/apis/ccompat/v7, or kafka.registry in the "
+                 "configuration"});
   registry::registry_client client(where);
   auto report = registry::schema_register(client, *mode);
   if (!report) return fail(report.error());
@@ -571,7 +610,8 @@ int register_schemas(const schema_options& o, const cli::client_options& options
 
 int main(int argc, char** argv) {
   using namespace horizons;
-  CLI::App app{"Cosmic Horizons Runtime: submit radio observations, watch them being imaged, get images and source lists."};
+  CLI::App app{
+      "Cosmic Horizons Runtime: submit radio observations, watch them being imaged, get images and source lists."};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(software_version));
   cli::client_options options;
@@ -598,14 +638,18 @@ int main(int argc, char** argv) {
   simulate->add_option("--integrations", sim.integrations, "number of integrations, spread over four hours");
   simulate->add_option("--channels", sim.channels, "number of channels");
   simulate->add_option("--sources", sim.sources, "file with ra_deg dec_deg flux_jy; default: random sources");
-  simulate->add_option("--noise-jy", sim.noise_jy, "rms of real and of imaginary part of each visibility")->capture_default_str();
-  simulate->add_option("--gain-error", sim.gain_error, "rms of gain amplitudes (fraction) and phases (radians)")->capture_default_str();
-  simulate->add_option("--rfi", sim.rfi_rate, "fraction of integrations x channels hit by interference")->capture_default_str();
+  simulate->add_option("--noise-jy", sim.noise_jy, "rms of real and of imaginary part of each visibility")
+      ->capture_default_str();
+  simulate->add_option("--gain-error", sim.gain_error, "rms of gain amplitudes (fraction) and phases (radians)")
+      ->capture_default_str();
+  simulate->add_option("--rfi", sim.rfi_rate, "fraction of integrations x channels hit by interference")
+      ->capture_default_str();
   simulate->add_option("--seed", sim.seed, "the same seed gives the same observation")->capture_default_str();
   simulate->callback([&] { status = run_simulate(sim, out, options.json); });
 
   std::string found, truth, report;
-  auto* compare = app.add_subcommand("compare", "compare a source list with the truth of a simulated observation")->fallthrough();
+  auto* compare =
+      app.add_subcommand("compare", "compare a source list with the truth of a simulated observation")->fallthrough();
   compare->add_option("--sources", found, "sources.json of a job")->required();
   compare->add_option("--truth", truth, "FILE.truth.json of the simulation")->required();
   compare->add_option("--report", report, "report.json of the job: its beam");
@@ -613,16 +657,23 @@ int main(int argc, char** argv) {
 
   auto* audit = app.add_subcommand("audit", "the journal's hash chain")->fallthrough();
   audit->require_subcommand(1);
-  audit->add_subcommand("verify", "walk the chain; works beside a running node")->fallthrough()->callback([&] { status = verify_audit(options, options.json); });
+  audit->add_subcommand("verify", "walk the chain; works beside a running node")->fallthrough()->callback([&] {
+    status = verify_audit(options, options.json);
+  });
 
   schema_options schemas;
   auto* schema = app.add_subcommand("schema", "the Avro schemas of the messages")->fallthrough();
   schema->require_subcommand(1);
   auto* check = schema->add_subcommand("check", "compare today's schemas with their committed history")->fallthrough();
   check->add_option("--history", schemas.folder, "folder of <type>/<version>.avsc")->capture_default_str();
-  auto* enroll = schema->add_subcommand("register", "register every schema at kafka.registry")->fallthrough();
+  auto* enroll = schema->add_subcommand("register", "register every schema at a schema registry")->fallthrough();
+  enroll
+      ->add_option("--registry", schemas.registry,
+                   "address of the registry; default: kafka.registry of the configuration")
+      ->envname("HORIZONS_KAFKA_REGISTRY");
   for (auto* command : {check, enroll})
-    command->add_option("--mode", schemas.mode, "NONE, BACKWARD, FORWARD, FULL, or one of them with _TRANSITIVE")->capture_default_str();
+    command->add_option("--mode", schemas.mode, "NONE, BACKWARD, FORWARD, FULL, or one of them with _TRANSITIVE")
+        ->capture_default_str();
   check->callback([&] { status = check_schemas(schemas, options.json); });
   enroll->callback([&] { status = register_schemas(schemas, options); });
 

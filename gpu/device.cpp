@@ -78,13 +78,13 @@ public:
   ~device() {
     for (auto& u : units_) {  // the supervisor ended us: nobody else will say so
       u->stop.request_stop();
-      u->on_end(unit_end::abandoned);
+      u->on_end(unit_end::lost);
     }
     worker_->finish();
   }
 
   void accept(run_unit& r) {
-    if (units_.size() >= limits_.units_max || stopping_) return r.on_end(unit_end::abandoned);
+    if (units_.size() >= limits_.units_max || stopping_) return r.on_end(unit_end::lost);
     auto u = std::make_shared<unit>();
     u->id = std::move(r.id);
     u->work = std::move(r.work);

@@ -29,8 +29,8 @@ struct device_info {
 };
 
 /// How a unit ended at the device. `abandoned`: it ignored its stop token for longer than the limit and its thread was
-/// given up; the device goes on with a fresh thread.
-enum class unit_end : std::uint8_t { done, abandoned };
+/// given up; the device goes on with a fresh thread. `lost`: the device's actor ended under it, or would not take it.
+enum class unit_end : std::uint8_t { done, abandoned, lost };
 
 /// One piece of work. `work` runs once on the worker's thread, polls the token at least every 100 ms and keeps its
 /// outcome for itself. `on_end` is called exactly once, from any thread, after the device is free again.

@@ -41,7 +41,8 @@ fs::path tenant_root(const fs::path& root, const std::string& tenant) {
 result<std::vector<result_file>> seal(const fs::path& folder) {
   std::vector<result_file> files;
   std::error_code ec;
-  for (auto it = fs::recursive_directory_iterator(folder, ec); !ec && it != fs::recursive_directory_iterator(); it.increment(ec)) {
+  for (auto it = fs::recursive_directory_iterator(folder, ec); !ec && it != fs::recursive_directory_iterator();
+       it.increment(ec)) {
     if (it->is_directory()) {
       if (auto s = sync_folder(it->path()); !s) return failure(s.error());
       continue;
@@ -61,7 +62,8 @@ std::string decode_percent(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     unsigned value = 0;
-    if (text[i] == '%' && i + 2 < text.size() && std::sscanf(std::string(text.substr(i + 1, 2)).c_str(), "%2x", &value) == 1) {
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::sscanf(std::string(text.substr(i + 1, 2)).c_str(), "%2x", &value) == 1) {
       out += static_cast<char>(value);
       i += 2;
     } else {
@@ -82,20 +84,23 @@ result<fs::path> local_dataset(const std::string& uri, const std::vector<std::st
   if (auto colon = uri.find(':'); colon != std::string::npos && uri.find('/') > colon) {
     auto scheme = uri.substr(0, colon);
     if (scheme != "file")
-      return failure(error_code::invalid_argument,
-                     "dataset " + uri + ": this node reads no " + scheme + ": addresses; expected file:///absolute/path");
+      return failure(error_code::invalid_argument, "dataset " + uri + ": this node reads no " + scheme +
+                                                       ": addresses; expected file:///absolute/path");
     path = uri.substr(colon + 1);
     if (path.starts_with("//")) {
       auto host_end = path.find('/', 2);
       auto host = path.substr(2, host_end == std::string::npos ? std::string::npos : host_end - 2);
       if (!host.empty() && host != "localhost")
         return failure(error_code::invalid_argument,
-                       "dataset " + uri + ": \"" + host + "\" would be a host name; expected file:///absolute/path (three slashes)");
+                       "dataset " + uri + ": \"" + host +
+                           "\" would be a host name; expected file:///absolute/path (three slashes)");
       path = host_end == std::string::npos ? "" : path.substr(host_end);
     }
     path = decode_percent(path);
   }
-  if (path.empty()) return failure(error_code::invalid_argument, "dataset \"" + uri + "\" names no path; expected file:///absolute/path");
+  if (path.empty())
+    return failure(error_code::invalid_argument,
+                   "dataset \"" + uri + "\" names no path; expected file:///absolute/path");
   // The real path, so that a link or ".." cannot leave what is allowed.
   std::error_code ec;
   auto real = fs::weakly_canonical(path, ec);
@@ -109,12 +114,14 @@ result<fs::path> local_dataset(const std::string& uri, const std::vector<std::st
       auto text = real.string();
       allowed |= root == "/" || text == root || text.starts_with(root + "/");
     }
-    if (!allowed) return failure(error_code::forbidden, "dataset " + uri + " is outside what this node may read (data.allow)");
+    if (!allowed)
+      return failure(error_code::forbidden, "dataset " + uri + " is outside what this node may read (data.allow)");
   }
   return real;
 }
 
-result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_token stop, const gpu::progress_sink& progress) {
+result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_token stop,
+                                    const gpu::progress_sink& progress) {
   auto began = std::chrono::steady_clock::now();
   auto* agent = agents::find_agent(request.agent);
   if (!agent) return failure(error_code::invalid_argument, "agent \"" + request.agent + "\" is unknown to this node");
@@ -186,7 +193,8 @@ std::size_t sweep_results(const fs::path& results_root,
   sweep(results_root, "default");
   std::error_code ec;
   for (auto it = fs::directory_iterator(results_root, ec); !ec && it != fs::directory_iterator(); it.increment(ec))
-    if (auto name = it->path().filename().string(); name.starts_with("@") && it->is_directory()) sweep(it->path(), name.substr(1));
+    if (auto name = it->path().filename().string(); name.starts_with("@") && it->is_directory())
+      sweep(it->path(), name.substr(1));
   return removed;
 }
 

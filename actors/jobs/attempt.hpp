@@ -33,19 +33,24 @@ struct attempt_outcome {
 };
 
 /// Where a job's results lie: <root>/<job>, for tenants other than "default" <root>/@<tenant>/<job>.
-std::filesystem::path results_folder(const std::filesystem::path& root, const std::string& tenant, const std::string& job_id);
+std::filesystem::path results_folder(const std::filesystem::path& root, const std::string& tenant,
+                                     const std::string& job_id);
 
-/// The local path a dataset URI names: "file:///path", "file:path" or a plain path. Errors name the URI and what would be right.
+/// The local path a dataset URI names: "file:///path", "file:path" or a plain path. Errors name the URI and what would
+/// be right.
 result<std::filesystem::path> local_dataset(const std::string& uri, const std::vector<std::string>& allow);
 
 /// Runs the agent and publishes its results. Exceptions of the agent become `internal` errors.
-result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_token stop, const gpu::progress_sink& progress);
+result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_token stop,
+                                    const gpu::progress_sink& progress);
 
 /// Removes published results and the leftovers of attempts 1 … `attempts`, whose outcome does not count.
-void discard(const std::filesystem::path& results_root, const std::string& tenant, const std::string& job_id, int attempts);
+void discard(const std::filesystem::path& results_root, const std::string& tenant, const std::string& job_id,
+             int attempts);
 
 /// At start: removes every results folder for which `is_completed(tenant, job_id)` is false. Returns how many.
-std::size_t sweep_results(const std::filesystem::path& results_root,
-                          const std::function<bool(const std::string& tenant, const std::string& job_id)>& is_completed);
+std::size_t sweep_results(
+    const std::filesystem::path& results_root,
+    const std::function<bool(const std::string& tenant, const std::string& job_id)>& is_completed);
 
 }  // namespace horizons::jobs

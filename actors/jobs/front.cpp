@@ -11,9 +11,15 @@ namespace {
 
 /// What makes two submissions the same: everything but the identifiers that tie messages together.
 std::string digest_of(const command& c) {
-  json content = {{"agent", c.agent},   {"dataset", c.dataset},          {"params", c.params},
-                  {"user_id", c.user_id}, {"tenant", c.tenant},          {"priority", c.priority},
-                  {"gpus", c.wants.gpus}, {"cpus", c.wants.cpus},        {"walltime_s", c.wants.walltime_s},
+  json content = {{"agent", c.agent},
+                  {"dataset", c.dataset},
+                  {"params", c.params},
+                  {"user_id", c.user_id},
+                  {"tenant", c.tenant},
+                  {"priority", c.priority},
+                  {"gpus", c.wants.gpus},
+                  {"cpus", c.wants.cpus},
+                  {"walltime_s", c.wants.walltime_s},
                   {"memory_gb", c.wants.memory_gb ? json(*c.wants.memory_gb) : json(nullptr)}};
   return agents::sha256_of_text(content.dump());
 }
@@ -30,10 +36,13 @@ result<void> check_agent(const command& c) {
 
 result<void> check_resources(const resources& r, const front_limits& node) {
   auto short_of = [](std::string what, std::string wanted, std::string there) {
-    return failure(error_code::invalid_argument, "resources." + what + ": " + wanted + " wanted, " + there + " on the largest node");
+    return failure(error_code::invalid_argument,
+                   "resources." + what + ": " + wanted + " wanted, " + there + " on the largest node");
   };
-  if (r.gpus > node.gpus_available) return short_of("gpus", std::to_string(r.gpus), std::to_string(node.gpus_available));
-  if (r.cpus > node.cpus_available) return short_of("cpus", std::to_string(r.cpus), std::to_string(node.cpus_available));
+  if (r.gpus > node.gpus_available)
+    return short_of("gpus", std::to_string(r.gpus), std::to_string(node.gpus_available));
+  if (r.cpus > node.cpus_available)
+    return short_of("cpus", std::to_string(r.cpus), std::to_string(node.cpus_available));
   if (r.memory_gb && node.memory_gb_available > 0 && *r.memory_gb > node.memory_gb_available)
     return short_of("memory_gb", std::to_string(*r.memory_gb), std::to_string(node.memory_gb_available));
   return {};
@@ -42,7 +51,8 @@ result<void> check_resources(const resources& r, const front_limits& node) {
 }  // namespace
 
 front::front(kit::system& system, std::shared_ptr<const shard_map> shards, kit::handle<scheduler_api> scheduler,
-             kit::handle<job_table_api> table, waiting_count waiting, std::vector<std::string> dataset_allow, front_limits limits)
+             kit::handle<job_table_api> table, waiting_count waiting, std::vector<std::string> dataset_allow,
+             front_limits limits)
     : system_(system),
       shards_(std::move(shards)),
       scheduler_(std::move(scheduler)),
@@ -59,7 +69,7 @@ void front::submit(command c, answer<accepted> then) const {
   if (auto path = local_dataset(c.dataset, dataset_allow_); !path) return refuse(path.error());
   if (auto waiting = waiting_->load(std::memory_order_relaxed); waiting >= limits_.queued_max)
     return refuse({error_code::limit_exceeded, std::to_string(waiting) + " jobs wait; the limit is jobs.queued_max = " +
-                                                std::to_string(limits_.queued_max)});
+                                                   std::to_string(limits_.queued_max)});
   if (c.job_id.empty()) c.job_id = make_ulid(system_.utc());
   auto digest = digest_of(c);
   auto& shard = shards_->of({c.tenant, c.job_id});
@@ -76,15 +86,21 @@ void front::submit(command c, answer<accepted> then) const {
               });
 }
 
-void front::give_order(job_key job, std::string_view what, std::string by, std::string reason, answer<json> then) const {
+void front::give_order(job_key job, std::string_view what, std::string by, std::string reason,
+                       answer<json> then) const {
   job_input input = retry_due{};
-  if (what == "cancel") input = cancel_job{std::move(by), std::move(reason)};
-  else if (what == "pause") input = pause_job{std::move(by), std::move(reason)};
-  else if (what == "resume") input = resume_job{std::move(by), std::move(reason)};
-  else if (what == "retry") input = retry_job{std::move(by), std::move(reason)};
+  if (what == "cancel")
+    input = cancel_job{std::move(by), std::move(reason)};
+  else if (what == "pause")
+    input = pause_job{std::move(by), std::move(reason)};
+  else if (what == "resume")
+    input = resume_job{std::move(by), std::move(reason)};
+  else if (what == "retry")
+    input = retry_job{std::move(by), std::move(reason)};
   else
-    return then(failure(error_code::invalid_argument,
-                        "command: \"" + std::string(what) + "\" is unknown; expected submit, cancel, pause, resume or retry"));
+    return then(
+        failure(error_code::invalid_argument,
+                "command: \"" + std::string(what) + "\" is unknown; expected submit, cancel, pause, resume or retry"));
   auto& shard = shards_->of(job);
   system_.ask(shard, order{std::move(job), std::move(input)}, limits_.answer_timeout, std::move(then));
 }

@@ -28,7 +28,8 @@ using answer = std::function<void(result<T>)>;
 class front {
 public:
   front(kit::system& system, std::shared_ptr<const shard_map> shards, kit::handle<scheduler_api> scheduler,
-        kit::handle<job_table_api> table, waiting_count waiting, std::vector<std::string> dataset_allow, front_limits limits);
+        kit::handle<job_table_api> table, waiting_count waiting, std::vector<std::string> dataset_allow,
+        front_limits limits);
 
   /// Checks and stores a submission; answers when it is durable. `user_id` and `tenant` of the command are proven.
   /// Errors: invalid_argument (what is wrong and what would be right), conflict (exists with other content),

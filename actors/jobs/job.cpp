@@ -73,22 +73,28 @@ std::string_view to_string(job_status s) { return status_names[static_cast<std::
 result<job_status> parse_job_status(std::string_view text) {
   for (std::size_t i = 1; i < status_names.size(); ++i)
     if (status_names[i] == text) return static_cast<job_status>(i);
-  return failure(error_code::invalid_argument,
-                 "status \"" + std::string(text) +
-                     "\" is unknown; expected SUBMITTED, QUEUED, RUNNING, RETRYING, PAUSED, COMPLETED, FAILED, CANCELLED or REJECTED");
+  return failure(error_code::invalid_argument, "status \"" + std::string(text) +
+                                                   "\" is unknown; expected SUBMITTED, QUEUED, RUNNING, RETRYING, "
+                                                   "PAUSED, COMPLETED, FAILED, CANCELLED or REJECTED");
 }
 
 bool is_final(job_status s) {
-  return s == job_status::completed || s == job_status::failed || s == job_status::cancelled || s == job_status::rejected;
+  return s == job_status::completed || s == job_status::failed || s == job_status::cancelled ||
+         s == job_status::rejected;
 }
 
 std::string_view to_string(error_class c) {
   switch (c) {
-    case error_class::invalid: return "invalid";
-    case error_class::transient: return "transient";
-    case error_class::timeout: return "timeout";
-    case error_class::crashed: return "crashed";
-    case error_class::internal: return "internal";
+    case error_class::invalid:
+      return "invalid";
+    case error_class::transient:
+      return "transient";
+    case error_class::timeout:
+      return "timeout";
+    case error_class::crashed:
+      return "crashed";
+    case error_class::internal:
+      return "internal";
   }
   return "internal";
 }
@@ -100,14 +106,18 @@ error_class classify(error_code code) {
     case error_code::unreadable:
     case error_code::limit_exceeded:
     case error_code::conflict:
-    case error_code::forbidden: return error_class::invalid;
+    case error_code::forbidden:
+      return error_class::invalid;
     case error_code::unavailable:
     case error_code::io:
     case error_code::disk_full:
     case error_code::fenced:
-    case error_code::cancelled: return error_class::transient;
-    case error_code::timed_out: return error_class::timeout;
-    case error_code::internal: return error_class::internal;
+    case error_code::cancelled:
+      return error_class::transient;
+    case error_code::timed_out:
+      return error_class::timeout;
+    case error_code::internal:
+      return error_class::internal;
   }
   return error_class::internal;
 }
@@ -126,87 +136,86 @@ void job::apply(const event& e) {
     reason = c.reason;
     attempt = c.attempt;
   };
-  std::visit(
-      overloaded{
-          [&](const job_submitted& s) {
-            tenant = e.tenant;
-            user_id = e.user_id;
-            job_id = e.job_id;
-            correlation_id = e.correlation_id;
-            traceparent = e.traceparent;
-            request = s;
-            status = job_status::submitted;
-            submitted_at = e.time;
-            position = e.position;
-          },
-          [&](const job_queued& q) {
-            if (status == job_status::running && q.reason.starts_with(crashed)) ++crashes;
-            if (status == job_status::running && q.reason.starts_with(interrupted)) ++interruptions;
-            if (is_final(status)) {  // retried by hand: a new life with the old name
-              failures = crashes = interruptions = 0;
-              error.reset();
-              finished_at.reset();
-            }
-            moved(q);
-            device.clear();
-            progress = 0;
-            stage.clear();
-          },
-          [&](const job_running& r) {
-            moved(r);
-            device = r.device;
-            started_at = e.time;
-            progress = 0;
-            stage.clear();
-          },
-          [&](const job_retrying& r) {
-            moved(r);
-            ++failures;
-            device.clear();
-          },
-          [&](const job_paused& p) {
-            resume_to = status == job_status::retrying ? job_status::retrying : job_status::queued;
-            moved(p);
-            device.clear();
-          },
-          [&](const job_resumed& r) { moved(r); },
-          [&](const job_progress& p) {
-            progress = p.progress;
-            stage = p.stage;
-          },
-          [&](const job_completed& c) {
-            status = job_status::completed;
-            reason.clear();
-            progress = 1;
-            device.clear();
-            results = c.results;
-            metrics = c.metrics;
-            finished_at = e.time;
-          },
-          [&](const job_failed& f) {
-            status = job_status::failed;
-            error = f.error;
-            reason = f.error_class;
-            device.clear();
-            finished_at = e.time;
-          },
-          [&](const job_rejected& f) {
-            tenant = e.tenant;
-            user_id = e.user_id;
-            job_id = e.job_id;
-            status = job_status::rejected;
-            error = f.error;
-            finished_at = e.time;
-          },
-          [&](const job_cancelled& c) {
-            status = job_status::cancelled;
-            reason = with_reason("cancelled", c.by, c.reason);
-            device.clear();
-            finished_at = e.time;
-          },
-          [](const auto&) {},
-      },
-      e.data);
+  std::visit(overloaded{
+                 [&](const job_submitted& s) {
+                   tenant = e.tenant;
+                   user_id = e.user_id;
+                   job_id = e.job_id;
+                   correlation_id = e.correlation_id;
+                   traceparent = e.traceparent;
+                   request = s;
+                   status = job_status::submitted;
+                   submitted_at = e.time;
+                   position = e.position;
+                 },
+                 [&](const job_queued& q) {
+                   if (status == job_status::running && q.reason.starts_with(crashed)) ++crashes;
+                   if (status == job_status::running && q.reason.starts_with(interrupted)) ++interruptions;
+                   if (is_final(status)) {  // retried by hand: a new life with the old name
+                     failures = crashes = interruptions = 0;
+                     error.reset();
+                     finished_at.reset();
+                   }
+                   moved(q);
+                   device.clear();
+                   progress = 0;
+                   stage.clear();
+                 },
+                 [&](const job_running& r) {
+                   moved(r);
+                   device = r.device;
+                   started_at = e.time;
+                   progress = 0;
+                   stage.clear();
+                 },
+                 [&](const job_retrying& r) {
+                   moved(r);
+                   ++failures;
+                   device.clear();
+                 },
+                 [&](const job_paused& p) {
+                   resume_to = status == job_status::retrying ? job_status::retrying : job_status::queued;
+                   moved(p);
+                   device.clear();
+                 },
+                 [&](const job_resumed& r) { moved(r); },
+                 [&](const job_progress& p) {
+                   progress = p.progress;
+                   stage = p.stage;
+                 },
+                 [&](const job_completed& c) {
+                   status = job_status::completed;
+                   reason.clear();
+                   progress = 1;
+                   device.clear();
+                   results = c.results;
+                   metrics = c.metrics;
+                   finished_at = e.time;
+                 },
+                 [&](const job_failed& f) {
+                   status = job_status::failed;
+                   error = f.error;
+                   reason = f.error_class;
+                   device.clear();
+                   finished_at = e.time;
+                 },
+                 [&](const job_rejected& f) {
+                   tenant = e.tenant;
+                   user_id = e.user_id;
+                   job_id = e.job_id;
+                   status = job_status::rejected;
+                   error = f.error;
+                   finished_at = e.time;
+                 },
+                 [&](const job_cancelled& c) {
+                   status = job_status::cancelled;
+                   reason = with_reason("cancelled", c.by, c.reason);
+                   device.clear();
+                   finished_at = e.time;
+                 },
+                 [](const auto&) {},
+             },
+             e.data);
 }
 
 json job::view(const std::string& waiting_for) const {
@@ -263,7 +272,9 @@ result<job> job::from_snapshot(std::string_view text) {
       if (auto& v = s.at(key); v.is_string())
         if (auto t = parse_timestamp(v.get_ref<const std::string&>())) to = *t;
     };
-    auto status_at = [&](const char* key) { return parse_job_status(s.at(key).get_ref<const std::string&>()).value_or(job_status::none); };
+    auto status_at = [&](const char* key) {
+      return parse_job_status(s.at(key).get_ref<const std::string&>()).value_or(job_status::none);
+    };
     read("tenant", j.tenant);
     read("user_id", j.user_id);
     read("job_id", j.job_id);
@@ -286,9 +297,11 @@ result<job> job::from_snapshot(std::string_view text) {
     read_time("started_at", j.started_at);
     read_time("finished_at", j.finished_at);
     if (auto& e = s.at("error"); e.is_object())
-      j.error = problem{e.at("type").get<std::string>(), e.at("title").get<std::string>(), e.at("detail").get<std::string>()};
+      j.error =
+          problem{e.at("type").get<std::string>(), e.at("title").get<std::string>(), e.at("detail").get<std::string>()};
     for (auto& r : s.at("results"))
-      j.results.push_back({r.at("name").get<std::string>(), r.at("size").get<std::int64_t>(), r.at("sha256").get<std::string>()});
+      j.results.push_back(
+          {r.at("name").get<std::string>(), r.at("size").get<std::int64_t>(), r.at("sha256").get<std::string>()});
     auto& q = s.at("request");
     auto& w = q.at("resources");
     q.at("agent").get_to(j.request.agent);
@@ -348,7 +361,8 @@ struct decider {
     // The scheduler offered a device; the job may have been cancelled or paused meanwhile.
     if (j.status != job_status::queued) return decision{{}, {free_device{}}};
     int attempt = j.attempt + 1;
-    return decision{{change<job_running>(j, job_status::running, "", attempt, s.node, s.device)}, {begin_attempt{attempt}}};
+    return decision{{change<job_running>(j, job_status::running, "", attempt, s.node, s.device)},
+                    {begin_attempt{attempt}}};
   }
 
   result<decision> operator()(const report_progress& p) const {
@@ -362,9 +376,9 @@ struct decider {
 
   result<decision> operator()(const finish_attempt& f) const {
     if (!runs(f.attempt)) {
-      // Cancelled, paused or given to a later attempt: its outcome no longer counts. A completed job keeps its
-      // results: this is the same report once more.
-      if (j.status == job_status::completed && j.attempt == f.attempt) return decision{};
+      // Cancelled, paused or given to a later attempt: its outcome no longer counts. What lies published may be the
+      // later attempt's: that one cleans up when it begins.
+      if (j.status == job_status::completed || j.status == job_status::running) return decision{};
       return decision{{}, {discard_results{f.attempt}}};
     }
     job_completed c;
@@ -385,13 +399,14 @@ struct decider {
                       {wait_to_retry{backoff(j, j.failures + 1, limits)}}};
     }
     problem why{std::string(horizons::to_string(f.why.code)),
-                cls == error_class::invalid ? "the job cannot be run" : "the job failed " + std::to_string(j.failures + 1) + " times",
+                cls == error_class::invalid ? "the job cannot be run"
+                                            : "the job failed " + std::to_string(j.failures + 1) + " times",
                 f.why.text};
     return decision{{failed(std::move(why), cls, f.duration_s)}, {}};
   }
 
   result<decision> operator()(const lose_attempt& l) const {
-    if (j.status != job_status::running) return decision{};
+    if (j.status != job_status::running || (l.attempt != 0 && l.attempt != j.attempt)) return decision{};
     if (l.crashed && j.crashes + 1 >= limits.crashes_max)
       return decision{{failed({"crashed", "crashed the node",
                                "attempt " + std::to_string(j.attempt) + " ended the process: " + l.why +
@@ -399,11 +414,12 @@ struct decider {
                               error_class::crashed, 0)},
                       {}};
     if (!l.crashed && j.interruptions + 1 > limits.interruptions_max)
-      return decision{{failed({"interrupted", "interrupted too often",
-                               std::to_string(j.interruptions + 1) + " starts were lost to stops of the node; the limit is " +
-                                   std::to_string(limits.interruptions_max)},
-                              error_class::transient, 0)},
-                      {}};
+      return decision{
+          {failed({"interrupted", "interrupted too often",
+                   std::to_string(j.interruptions + 1) + " starts were lost to stops of the node; the limit is " +
+                       std::to_string(limits.interruptions_max)},
+                  error_class::transient, 0)},
+          {}};
     auto reason = std::string(l.crashed ? crashed : interrupted) + ": " + l.why;
     return decision{{change<job_queued>(j, job_status::queued, reason, j.attempt, node)}, {enqueue_job{}}};
   }
@@ -441,15 +457,17 @@ struct decider {
     if (j.status != job_status::paused) return impossible(j, "resumed", "PAUSED");
     auto reason = with_reason("resumed", r.by, r.reason);
     if (j.resume_to == job_status::retrying)
-      return decision{{change<job_resumed>(j, job_status::retrying, reason, j.attempt, node)}, {wait_to_retry{milliseconds{0}}}};
+      return decision{{change<job_resumed>(j, job_status::retrying, reason, j.attempt, node)},
+                      {wait_to_retry{milliseconds{0}}}};
     return decision{{change<job_resumed>(j, job_status::queued, reason, j.attempt, node)}, {enqueue_job{}}};
   }
 
   result<decision> operator()(const retry_job& r) const {
     if (j.status != job_status::failed && j.status != job_status::cancelled)
       return impossible(j, "retried", "FAILED or CANCELLED");
-    return decision{{change<job_queued>(j, job_status::queued, with_reason("retried", r.by, r.reason), j.attempt, node)},
-                    {enqueue_job{}}};
+    return decision{
+        {change<job_queued>(j, job_status::queued, with_reason("retried", r.by, r.reason), j.attempt, node)},
+        {enqueue_job{}}};
   }
 };
 

@@ -49,9 +49,9 @@ error_class classify(error_code code);
 
 /// How often and when a failed attempt is tried again.
 struct retry_limits {
-  int attempts_max = 3;         // charged attempts, over all error classes
-  int crashes_max = 2;          // attempts that took the process down
-  int interruptions_max = 50;   // starts lost to a stop, SIGKILL or power: not the job's fault, but not for ever
+  int attempts_max = 3;        // charged attempts, over all error classes
+  int crashes_max = 2;         // attempts that took the process down
+  int interruptions_max = 50;  // starts lost to a stop, SIGKILL or power: not the job's fault, but not for ever
   milliseconds backoff_first{1'000};
   milliseconds backoff_max{60'000};
 };
@@ -93,30 +93,69 @@ struct job {
 
 // -- what may happen to a job -----------------------------------------------------------------------------------
 
-struct start_attempt { std::string node, device; };
-struct report_progress { int attempt; double progress; std::string stage; std::optional<double> eta_s; };
-struct finish_attempt { int attempt; double duration_s; std::vector<result_file> results; json metrics; };
-struct fail_attempt { int attempt; double duration_s; horizons::error why; error_class cls; };
-struct lose_attempt { std::string why; bool crashed = false; };  // the running attempt is gone: the process died or was stopped
+struct start_attempt {
+  std::string node, device;
+};
+struct report_progress {
+  int attempt;
+  double progress;
+  std::string stage;
+  std::optional<double> eta_s;
+};
+struct finish_attempt {
+  int attempt;
+  double duration_s;
+  std::vector<result_file> results;
+  json metrics;
+};
+struct fail_attempt {
+  int attempt;
+  double duration_s;
+  horizons::error why;
+  error_class cls;
+};
+/// A running attempt is gone: the process died or was stopped. attempt 0: whichever runs.
+struct lose_attempt {
+  std::string why;
+  bool crashed = false;
+  int attempt = 0;
+};
 struct retry_due {};
-struct cancel_job { std::string by, reason; };
-struct pause_job { std::string by, reason; };
-struct resume_job { std::string by, reason; };
-struct retry_job { std::string by, reason; };  // a failed or cancelled job once more
+struct cancel_job {
+  std::string by, reason;
+};
+struct pause_job {
+  std::string by, reason;
+};
+struct resume_job {
+  std::string by, reason;
+};
+struct retry_job {
+  std::string by, reason;
+};  // a failed or cancelled job once more
 
 using job_input = std::variant<start_attempt, report_progress, finish_attempt, fail_attempt, lose_attempt, retry_due,
                                cancel_job, pause_job, resume_job, retry_job>;
 
 // -- what the actor has to do once the events are durable ---------------------------------------------------------
 
-struct enqueue_job {};                       // tell the scheduler that it waits
-struct dequeue_job {};                       // it waits no longer
-struct stop_attempt { int attempt; };        // on its device
-struct begin_attempt { int attempt; };       // on the device it was given
-struct free_device {};                       // the device it was offered is not needed; a unit that ran frees it itself
-struct wait_to_retry { milliseconds delay; };
-struct discard_results { int attempt; };     // of an attempt whose outcome no longer counts
-using job_effect = std::variant<enqueue_job, dequeue_job, stop_attempt, begin_attempt, free_device, wait_to_retry, discard_results>;
+struct enqueue_job {};  // tell the scheduler that it waits
+struct dequeue_job {};  // it waits no longer
+struct stop_attempt {
+  int attempt;
+};  // on its device
+struct begin_attempt {
+  int attempt;
+};                      // on the device it was given
+struct free_device {};  // the device it was offered is not needed; a unit that ran frees it itself
+struct wait_to_retry {
+  milliseconds delay;
+};
+struct discard_results {
+  int attempt;
+};  // of an attempt whose outcome no longer counts
+using job_effect =
+    std::variant<enqueue_job, dequeue_job, stop_attempt, begin_attempt, free_device, wait_to_retry, discard_results>;
 
 struct decision {
   std::vector<event_data> events;   // to append, in order; none: nothing changes

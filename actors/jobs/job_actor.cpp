@@ -4,7 +4,7 @@
 #include <deque>
 #include <utility>
 
-#include "actors/jobs/attempt.hpp"
+#include "actors/jobs/open_jobs.hpp"
 #include "messages/make_event.hpp"
 #include "messages/ulid.hpp"
 
@@ -22,10 +22,6 @@ constexpr std::size_t history_page = 1'000;
 /// Progress becomes an event when it moved by this share, or after this time: a job has some 20 of them, not thousands.
 constexpr double progress_step = 0.05;
 constexpr auto progress_interval = 2s;
-
-std::string unit_id(const job_key& key, int attempt) {
-  return key.tenant + "/" + key.job_id + "/" + std::to_string(attempt);
-}
 
 /// Runs on the device's thread: thins out what the agent reports and sends the rest to the job's shard.
 class progress_reporter {
@@ -59,10 +55,19 @@ class job_shell {
 public:
   job_shell(kit::context& self, std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
             std::uint32_t shard_number, job_key key)
-      : self_(self), env_(std::move(env)), shard_(std::move(shard)), shard_number_(shard_number), key_(std::move(key)) {}
+      : self_(self),
+        env_(std::move(env)),
+        shard_(std::move(shard)),
+        shard_number_(shard_number),
+        key_(std::move(key)) {}
 
   void receive(job_message& m) {
     ++seen_;
+    if (auto* offer = std::get_if<job_message::offer>(&m.what))  // said again while the disk hangs
+      for (auto& other : waiting_)
+        if (auto* same = std::get_if<job_message::offer>(&other.what);
+            same && same->attempt == offer->attempt && same->device == offer->device)
+          return;
     waiting_.push_back(std::move(m));
     pump();
   }
@@ -77,8 +82,8 @@ private:
     while (!busy_ && !waiting_.empty()) {
       auto* submission = std::get_if<job_message::submission>(&waiting_.front().what);
       if (phase_ == phase::unknown && !submission) {
-        load();
-        return;
+        auto is_recovery = [](auto& m) { return std::holds_alternative<job_message::recovery>(m.what); };
+        return load(std::any_of(waiting_.begin(), waiting_.end(), is_recovery), [this] { loaded(); });
       }
       auto m = std::move(waiting_.front());
       waiting_.pop_front();
@@ -94,51 +99,82 @@ private:
     idle_ = self_.after(delay, [this] { shard_.send(job_idle{key_, seen_}); });
   }
 
-  void load(std::uint64_t after = 0) {
+  /// Reads what is new in the journal, then goes on with `then`. `settled`: an earlier life of this actor may have left
+  /// an append on its way.
+  void load(bool settled, std::function<void()> then) {
     busy_ = true;
     phase_ = phase::loading;
+    if (!settled) return read(0, std::move(then));
+    settle_appends(self_, {shard_number_, env_->epoch, env_->writer, env_->table},
+                   [this, then = std::move(then)]() mutable { read(0, std::move(then)); });
+  }
+
+  void read(std::uint64_t after, std::function<void()> then) {
     journal::read_events ask;
     ask.filter.after_position = after;
     ask.filter.tenant = key_.tenant;
     ask.filter.job_id = key_.job_id;
     ask.limit = history_page;
-    self_.request(env_->reader, std::move(ask), journal_timeout, [this, after](result<journal::read_events::reply> r) {
-      if (!r) {
-        // Nobody can be answered without the history: try again, the requests have their own timeouts.
-        self_.after(500ms, [this, after] { load(after); });
-        return;
-      }
-      for (auto& e : r->events) j_.apply(e);
-      if (!r->events.empty()) return load(r->events.back().position);  // only an empty page is the end
-      phase_ = phase::ready;
-      if (j_.status == job_status::running) return find_attempt();
-      busy_ = false;
-      if (j_.status == job_status::retrying)
-        self_.after(env_->retries.backoff_first, [this] { shard_.send(tell_job{key_, retry_due{}}); });
-      if (j_.status == job_status::queued) tell_scheduler();
-      pump();
-    });
+    self_.request(env_->reader, std::move(ask), journal_timeout,
+                  [this, after, then = std::move(then)](result<journal::read_events::reply> r) mutable {
+                    if (!r) {
+                      // Nobody can be answered without the history: try again, the requests have their own timeouts.
+                      self_.after(500ms,
+                                  [this, after, then = std::move(then)]() mutable { read(after, std::move(then)); });
+                      return;
+                    }
+                    for (auto& e : r->events) j_.apply(e);
+                    if (!r->events.empty())
+                      return read(r->events.back().position, std::move(then));  // only an empty page is the end
+                    phase_ = phase::ready;
+                    busy_ = false;
+                    then();
+                  });
+  }
+
+  void loaded() {
+    if (j_.status == job_status::running) return find_attempt();
+    if (j_.status == job_status::retrying)
+      self_.after(env_->retries.backoff_first, [this] { shard_.send(tell_job{key_, retry_due{}}); });
+    if (j_.status == job_status::queued) tell_scheduler();
+    pump();
   }
 
   /// After a restart of this actor or of the node: is the attempt still there?
   void find_attempt() {
+    busy_ = true;
     auto device = env_->devices.find(j_.device);
     if (device == env_->devices.end()) return lost();
     self_.request(device->second, gpu::has_unit{unit_id(key_, j_.attempt)}, 5s, [this](result<bool> there) {
-      if (!there || !*there) return lost();
+      if (!there) {  // the device is being restarted
+        self_.after(500ms, [this] { find_attempt(); });
+        return;
+      }
+      if (!*there) return lost();
+      watch_walltime(j_.attempt,
+                     j_.started_at ? std::chrono::floor<std::chrono::seconds>(self_.utc() - *j_.started_at) : 0s);
       busy_ = false;
       pump();
     });
   }
 
   void lost() {
-    busy_ = false;
     std::string crashed_by;
     for (auto& m : waiting_)
       if (auto* r = std::get_if<job_message::recovery>(&m.what)) crashed_by = r->crashed_by;
-    lose_attempt input{crashed_by.empty() ? "the node stopped while it ran" : crashed_by, !crashed_by.empty()};
-    step(input, [](result<void>) {});
+    report_lost(j_.device, j_.attempt, crashed_by.empty() ? "the node stopped while it ran" : crashed_by,
+                !crashed_by.empty());
+    busy_ = false;
+    pump();
   }
+
+  /// Through the shard: an outcome that the unit told before it left the device counts.
+  void report_lost(const std::string& device, int attempt, std::string why, bool crashed) {
+    env_->scheduler.send(device_free{device, key_, attempt});
+    shard_.send(tell_job{key_, lose_attempt{std::move(why), crashed, attempt}});
+  }
+
+  error not_found() const { return {error_code::not_found, "job " + key_.job_id + " does not exist"}; }
 
   // -- the messages -----------------------------------------------------------------------------------------------
 
@@ -146,25 +182,39 @@ private:
   void take(job_message::submission& s) { create(s); }
 
   void take(job_message::instruction& i) {
-    step(i.what, [this, answer = i.answer](result<void> r) {
-      r ? answer.deliver(j_.view()) : answer.fail(r.error());
-    });
+    step(i.what, [this, answer = i.answer](result<void> r) { r ? answer.deliver(j_.view()) : answer.fail(r.error()); });
   }
 
   void take(job_message::question& q) {
     if (j_.status == job_status::none)
-      q.answer.fail({error_code::not_found, "job " + key_.job_id + " does not exist"});
+      q.answer.fail(not_found());
     else
       q.answer.deliver(j_);
   }
 
   void take(job_message::offer& o) {
-    if (j_.status == job_status::none) {
-      env_->scheduler.send(device_free{o.device});
+    if (o.attempt <= j_.attempt) {
+      look_for_unit(o.device, o.attempt);
+      if (j_.status == job_status::queued) tell_scheduler();  // it knows an older state of this job
       return;
     }
-    offered_ = o.device;
+    if (o.attempt != j_.attempt + 1 || j_.status == job_status::none) {
+      env_->scheduler.send(device_free{o.device, key_, o.attempt});
+      return;
+    }
+    offered_ = o;
     step(start_attempt{env_->node_id, o.device}, [](result<void>) {});
+  }
+
+  /// The scheduler holds a device for an attempt that began already: does the device know of it?
+  void look_for_unit(const std::string& name, int attempt) {
+    auto device = env_->devices.find(name);
+    if (device == env_->devices.end()) return report_lost(name, attempt, "device " + name + " is not there", false);
+    self_.request(device->second, gpu::has_unit{unit_id(key_, attempt)}, 5s, [this, name, attempt](result<bool> there) {
+      if (!there) return;  // the scheduler asks again
+      if (!*there) return report_lost(name, attempt, "device " + name + " was restarted", false);
+      if (j_.status != job_status::running || j_.attempt != attempt) stop_unit(attempt);
+    });
   }
 
   void take(job_input& input) {
@@ -191,33 +241,35 @@ private:
     draft.correlation_id = c.correlation_id;
     fill(b, draft, accept(c, env_->node_id));
     busy_ = true;
-    append(std::move(b), append_retry_first, /*give_up=*/true,
-           [this, answer = s.answer, digest, id = c.job_id](result<journal::append_outcome> r, const journal::batch& b) {
-             busy_ = false;
-             if (!r) {
-               answer.fail(r.error());
-             } else if (r->conflict) {
-               auto& owner = *r->conflict;
-               if (owner.digest != digest)
-                 answer.fail({error_code::conflict,
-                              owner.job_id == id
-                                  ? "job_id " + id + " exists with other content; use another job_id"
-                                  : "idempotency_key belongs to job " + owner.job_id + ", submitted with other content"});
-               else
-                 answer.deliver({false, owner.job_id, nullptr});
-               // What this actor knows of an existing job comes from the journal only.
-             } else {
-               fold(b, *r);
-               phase_ = phase::ready;
-               answer.deliver({true, key_.job_id, j_.view()});
-               tell_scheduler();
-             }
-             pump();
-           });
+    append(
+        std::move(b), append_retry_first, /*give_up=*/true,
+        [this, answer = s.answer, digest, id = c.job_id](result<journal::append_outcome> r, const journal::batch& b) {
+          busy_ = false;
+          if (!r) {
+            answer.fail(r.error());
+          } else if (r->conflict) {
+            auto& owner = *r->conflict;
+            if (owner.digest != digest)
+              answer.fail({error_code::conflict,
+                           owner.job_id == id
+                               ? "job_id " + id + " exists with other content; use another job_id"
+                               : "idempotency_key belongs to job " + owner.job_id + ", submitted with other content"});
+            else
+              answer.deliver({false, owner.job_id, nullptr});
+            // What this actor knows of an existing job comes from the journal only.
+          } else {
+            fold(b, *r);
+            phase_ = phase::ready;
+            answer.deliver({true, key_.job_id, j_.view()});
+            tell_scheduler();
+          }
+          pump();
+        });
   }
 
   /// Decides, appends, folds, carries out, then tells `done`.
   void step(const job_input& input, std::function<void(result<void>)> done) {
+    if (j_.status == job_status::none) return done(failure(not_found()));
     auto d = decide(j_, input, env_->retries, env_->node_id);
     if (!d) {
       done(failure(d.error()));
@@ -232,11 +284,26 @@ private:
     fill(b, j_, std::move(d->events));
     busy_ = true;
     append(std::move(b), append_retry_first, /*give_up=*/false,
-           [this, done = std::move(done), effects = std::move(d->effects)](result<journal::append_outcome> r,
-                                                                           const journal::batch& b) {
+           [this, input, done = std::move(done), effects = std::move(d->effects)](result<journal::append_outcome> r,
+                                                                                  const journal::batch& b) {
              busy_ = false;
+             if (!r && r.error().code == error_code::conflict) {
+               // Somebody of an earlier life has written: decide again on what is so.
+               load(true, [this, input, done] {
+                 step(input, done);
+                 pump();
+               });
+               return;
+             }
              if (!r) {
                done(failure(r.error()));
+               // An outcome that the journal does not take would leave the job running for ever.
+               if (auto* f = std::get_if<finish_attempt>(&input))
+                 step(fail_attempt{f->attempt,
+                                   f->duration_s,
+                                   {r.error().code, "its results cannot be recorded: " + r.error().text},
+                                   error_class::invalid},
+                      [](result<void>) {});
              } else {
                fold(b, *r);
                for (auto& e : effects) carry_out(e);
@@ -274,7 +341,8 @@ private:
   }
 
   /// Appends until the outcome is known. The same events, by their ids, may be sent any number of times. With
-  /// `give_up` an error that certainly stored nothing is told at once: somebody waits for the answer.
+  /// `give_up` an error that certainly stored nothing is told at once: somebody waits for the answer. What would be
+  /// refused again is always told.
   void append(journal::batch b, milliseconds pause, bool give_up,
               std::function<void(result<journal::append_outcome>, const journal::batch&)> done) {
     auto shared = std::make_shared<journal::batch>(std::move(b));
@@ -284,7 +352,12 @@ private:
                       if (!r) self_.fail("another node owns this shard: " + r.error().text);
                       return done(std::move(r), *shared);
                     }
-                    if (give_up && r.error().code != error_code::timed_out) return done(std::move(r), *shared);
+                    auto code = r.error().code;
+                    if (code == error_code::conflict || code == error_code::invalid_argument ||
+                        code == error_code::limit_exceeded)
+                      return done(std::move(r), *shared);
+                    if (code == error_code::timed_out) give_up = false;  // it may be stored: later errors do not tell
+                    if (give_up) return done(std::move(r), *shared);
                     auto next = std::min(pause * 2, append_retry_max);
                     self_.after(pause, [this, shared, next, give_up, done = std::move(done)]() mutable {
                       append(std::move(*shared), next, give_up, std::move(done));
@@ -294,13 +367,15 @@ private:
 
   // -- effects ----------------------------------------------------------------------------------------------------
 
-  void tell_scheduler() { env_->scheduler.send(job_waits{key_, j_.request.priority, j_.position}); }
+  void tell_scheduler() { env_->scheduler.send(job_waits{key_, j_.request.priority, j_.position, j_.attempt + 1}); }
 
   void carry_out(const job_effect& effect) {
     std::visit(overloaded{
                    [&](const enqueue_job&) { tell_scheduler(); },
                    [&](const dequeue_job&) { env_->scheduler.send(job_leaves{key_}); },
-                   [&](const free_device&) { env_->scheduler.send(device_free{offered_}); },
+                   [&](const free_device&) {
+                     env_->scheduler.send(device_free{offered_.device, key_, offered_.attempt});
+                   },
                    [&](const wait_to_retry& w) {
                      self_.after(w.delay, [this] { shard_.send(tell_job{key_, retry_due{}}); });
                    },
@@ -337,34 +412,47 @@ private:
     unit.work = [env = env_, shard = shard_, key = key_, request, device = j_.device](std::stop_token stop) {
       if (env->on_device) env->on_device(device, request.tenant + "/" + request.job_id, request.attempt);
       auto began = std::chrono::steady_clock::now();
-      auto outcome = run_attempt(request, stop, progress_reporter(shard, key, request.attempt));
+      auto outcome = env->run(request, stop, progress_reporter(shard, key, request.attempt));
       std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
       if (env->on_device) env->on_device(device, "", 0);
       if (outcome)
-        shard.send(tell_job{key, finish_attempt{request.attempt, took.count(), std::move(outcome->results), std::move(outcome->metrics)}});
+        shard.send(tell_job{key, finish_attempt{request.attempt, took.count(), std::move(outcome->results),
+                                                std::move(outcome->metrics)}});
       else if (outcome.error().code == error_code::cancelled)
-        shard.send(tell_job{key, lose_attempt{"it was stopped"}});
+        shard.send(tell_job{key, lose_attempt{"it was stopped", false, request.attempt}});
       else
-        shard.send(tell_job{key, fail_attempt{request.attempt, took.count(), outcome.error(), classify(outcome.error().code)}});
+        shard.send(tell_job{
+            key, fail_attempt{request.attempt, took.count(), outcome.error(), classify(outcome.error().code)}});
     };
     unit.on_end = [env = env_, shard = shard_, key = key_, attempt, device = j_.device](gpu::unit_end how) {
-      env->scheduler.send(device_free{device});
+      env->scheduler.send(device_free{device, key, attempt});
       if (how == gpu::unit_end::abandoned)
-        shard.send(tell_job{key, fail_attempt{attempt, 0, {error_code::timed_out, "the attempt did not stop when asked and was given up"},
-                                              error_class::timeout}});
+        shard.send(
+            tell_job{key, fail_attempt{attempt,
+                                       0,
+                                       {error_code::timed_out, "the attempt did not stop when asked and was given up"},
+                                       error_class::timeout}});
+      if (how == gpu::unit_end::lost)
+        shard.send(tell_job{key, lose_attempt{"device " + device + " was restarted", false, attempt}});
     };
     auto device = env_->devices.find(j_.device);
     if (device == env_->devices.end() || device->second.send(std::move(unit)) == kit::delivery::dead) {
-      env_->scheduler.send(device_free{j_.device});
-      shard_.send(tell_job{key_, lose_attempt{"device " + j_.device + " is not there"}});
+      report_lost(j_.device, attempt, "device " + j_.device + " is not there", false);
       return;
     }
+    watch_walltime(attempt, 0s);
+  }
+
+  void watch_walltime(int attempt, std::chrono::seconds spent) {
     auto limit = j_.request.wants.walltime_s;
-    walltime_ = self_.after(std::chrono::seconds{limit}, [this, attempt, limit] {
+    walltime_.cancel();
+    walltime_ = self_.after(std::max(std::chrono::seconds{limit} - spent, 0s), [this, attempt, limit] {
       stop_unit(attempt);
-      shard_.send(tell_job{key_, fail_attempt{attempt, static_cast<double>(limit),
-                                              {error_code::timed_out, "longer than resources.walltime_s = " + std::to_string(limit)},
-                                              error_class::timeout}});
+      shard_.send(tell_job{
+          key_, fail_attempt{attempt,
+                             static_cast<double>(limit),
+                             {error_code::timed_out, "longer than resources.walltime_s = " + std::to_string(limit)},
+                             error_class::timeout}});
     });
   }
 
@@ -376,17 +464,17 @@ private:
 
   job j_;
   phase phase_ = phase::unknown;
-  bool busy_ = false;                // an append or a load is in flight
+  bool busy_ = false;                // an append, a load or the search for the attempt is in flight
   std::deque<job_message> waiting_;  // bounded by what the shard's data lane lets in
   std::uint64_t seen_ = 0;
-  std::string offered_;
+  job_message::offer offered_;
   kit::timer idle_, walltime_;
 };
 
 }  // namespace
 
-kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard, std::uint32_t shard_number,
-                          job_key key) {
+kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
+                          std::uint32_t shard_number, job_key key) {
   return [env, shard, shard_number, key](kit::context& self) {
     auto j = std::make_shared<job_shell>(self, env, shard, shard_number, key);
     return kit::behavior{}

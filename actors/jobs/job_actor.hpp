@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "actors/jobs/attempt.hpp"
+#include "actors/jobs/job_table.hpp"
 #include "actors/jobs/protocol.hpp"
 
 namespace horizons::jobs {
@@ -19,10 +21,15 @@ struct job_environment {
   kit::handle<journal::writer_api> writer;
   kit::handle<journal::reader_api> reader;
   kit::handle<scheduler_api> scheduler;
+  kit::handle<job_table_api> table;
+  told_at_start told = std::make_shared<std::atomic<bool>>(false);
   std::map<std::string, kit::handle<gpu::device_api>> devices;
   std::filesystem::path results_root;
   std::vector<std::string> dataset_allow;
   retry_limits retries;
+  /// How an attempt is carried out, on the device's thread.
+  std::function<result<attempt_outcome>(const attempt_request&, std::stop_token, const gpu::progress_sink&)> run =
+      run_attempt;
   milliseconds idle_before_passivation{5'000};
   milliseconds final_before_passivation{1'000};
   /// Told when an attempt takes a device and when it leaves it (job empty): for the crash marker.
@@ -31,8 +38,8 @@ struct job_environment {
 
 /// The body of "job/<id>". `key` names the job; its events are read from the journal unless the first message is a
 /// submission of it.
-kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard, std::uint32_t shard_number,
-                          job_key key);
+kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
+                          std::uint32_t shard_number, job_key key);
 
 /// The body of "shard/<n>": routes messages to its jobs, starts their actors when needed and lets idle ones go.
 kit::actor_body shard_actor(std::shared_ptr<const job_environment> env, std::uint32_t shard_number);

@@ -99,7 +99,8 @@ struct job_table::state {
       }
       auto before = at->second.last_sequence;
       at->second.apply(e);
-      if (at->second.last_sequence != before && (changed.empty() || changed.back() != key)) changed.push_back(std::move(key));
+      if (at->second.last_sequence != before && (changed.empty() || changed.back() != key))
+        changed.push_back(std::move(key));
     }
     std::sort(changed.begin(), changed.end());
     changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
@@ -140,8 +141,8 @@ result<job_table> job_table::open(const std::string& path, const std::string& jo
   if (!usable) {
     s->position = 0;
     auto fresh = std::string("BEGIN; DROP TABLE IF EXISTS meta; DROP TABLE IF EXISTS jobs;") + schema +
-                 "INSERT INTO meta VALUES ('" + journal_id + "', 0); PRAGMA user_version = " + std::to_string(table_version) +
-                 "; COMMIT;";
+                 "INSERT INTO meta VALUES ('" + journal_id +
+                 "', 0); PRAGMA user_version = " + std::to_string(table_version) + "; COMMIT;";
     if (auto ok = s->db.run(fresh.c_str()); !ok) return failure(ok.error());
   }
   if (auto ok = s->prepare_all(); !ok) return failure(ok.error());
@@ -171,7 +172,8 @@ result<job_page> job_table::list(const job_query& q) {
   if (!q.page_token.empty()) {
     auto [end, ec] = std::from_chars(q.page_token.data(), q.page_token.data() + q.page_token.size(), before);
     if (ec != std::errc{} || end != q.page_token.data() + q.page_token.size() || before >> 62)
-      return failure(error_code::invalid_argument, "page_token \"" + q.page_token + "\" is none of ours; use next_page_token of the page before");
+      return failure(error_code::invalid_argument,
+                     "page_token \"" + q.page_token + "\" is none of ours; use next_page_token of the page before");
   }
   if (!q.status.empty())
     if (auto known = parse_job_status(q.status); !known) return failure(known.error());
@@ -224,7 +226,10 @@ result<std::vector<open_job>> job_table::open_jobs(std::uint64_t after, std::siz
     if (!*row) return out;
     auto status = parse_job_status(s.text(2));
     if (!status) return failure(status.error());
-    out.push_back({{std::string(s.text(0)), std::string(s.text(1))}, *status, static_cast<int>(s.integer(3)), s.natural(4),
+    out.push_back({{std::string(s.text(0)), std::string(s.text(1))},
+                   *status,
+                   static_cast<int>(s.integer(3)),
+                   s.natural(4),
                    static_cast<int>(s.integer(5))});
   }
 }
@@ -241,12 +246,11 @@ public:
   }
 
   void take(const journal::committed& c) {
-    if (c.after_position > table_->position()) return connect();  // something is missing in between: begin again where we stand
+    if (!table_) return;  // sent to the actor before its restart: what is missing comes with the next subscription
+    if (c.after_position > table_->position())
+      return connect();  // something is missing in between: begin again where we stand
     if (auto ok = table_->apply(*c.events); !ok) return self_.fail("job table: " + ok.error().text);  // starts afresh
-    while (!waiting_.empty() && waiting_.begin()->first <= table_->position()) {
-      waiting_.begin()->second.deliver(table_->position());
-      waiting_.erase(waiting_.begin());
-    }
+    answer_waiting();
   }
 
   void take(const reach_position& r, kit::promise<std::uint64_t> answer) {
@@ -261,6 +265,13 @@ public:
   }
 
 private:
+  void answer_waiting() {
+    while (!waiting_.empty() && waiting_.begin()->first <= table_->position()) {
+      waiting_.begin()->second.deliver(table_->position());
+      waiting_.erase(waiting_.begin());
+    }
+  }
+
   void connect() {
     using namespace std::chrono_literals;
     self_.request(writer_, journal::journal_status{}, 5s, [this](result<journal::journal_status::reply> r) {
@@ -272,6 +283,7 @@ private:
         auto opened = job_table::open(path_, r->id);
         if (!opened) return self_.fail("job table " + path_ + ": " + opened.error().text);
         table_ = std::move(*opened);
+        answer_waiting();  // an empty journal, or a table that is up to date: no event would come
       }
       writer_.send(journal::subscribe{self_.self_as<kit::accepts<journal::committed>>(), table_->position()});
       self_.monitor(writer_, [this](const kit::exit_cause&) { connect(); });  // a fresh writer knows no subscriber

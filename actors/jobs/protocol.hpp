@@ -1,7 +1,9 @@
 // The messages between the doors, the shards, the jobs and the scheduler: the whole protocol in one place.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -14,6 +16,15 @@
 #include "runtime/kit/kit.hpp"
 
 namespace horizons::jobs {
+
+/// False until the node, at its start, has told every shard and the scheduler which jobs were not done. Whoever is
+/// started later finds out by itself.
+using told_at_start = std::shared_ptr<std::atomic<bool>>;
+
+/// The name under which an attempt runs on a device.
+inline std::string unit_id(const job_key& job, int attempt) {
+  return job.tenant + "/" + job.job_id + "/" + std::to_string(attempt);
+}
 
 // -- to a shard, from the doors -----------------------------------------------------------------------------------
 
@@ -44,10 +55,13 @@ struct get_job {
 
 // -- to a shard, from inside --------------------------------------------------------------------------------------
 
-/// The scheduler gives a device to a job. Whoever gets it answers for the device: a unit, or `device_free`.
+/// The scheduler gives a device to a job's next attempt. Whoever gets it answers for the device: a unit, or
+/// `device_free`. It is said again from time to time while the device is held, because whoever heard it may have died:
+/// an attempt that began already looks whether its unit is there.
 struct offer_device {
   static constexpr auto lane = kit::lane::control;
   job_key job;
+  int attempt = 1;
   std::string device;
 };
 
@@ -79,11 +93,24 @@ using shard_api = kit::accepts<submit, order, get_job, offer_device, tell_job, r
 /// One message to a job: what the shard was asked, with the right to answer it.
 struct job_message {
   static constexpr auto lane = kit::lane::control;  // bounded at the shard, whose data lane it came through
-  struct submission { submit what; kit::promise<submit::reply> answer; };
-  struct instruction { job_input what; kit::promise<json> answer; };
-  struct question { kit::promise<jobs::job> answer; };
-  struct offer { std::string device; };
-  struct recovery { std::string crashed_by; };
+  struct submission {
+    submit what;
+    kit::promise<submit::reply> answer;
+  };
+  struct instruction {
+    job_input what;
+    kit::promise<json> answer;
+  };
+  struct question {
+    kit::promise<jobs::job> answer;
+  };
+  struct offer {
+    int attempt = 1;
+    std::string device;
+  };
+  struct recovery {
+    std::string crashed_by;
+  };
   std::variant<submission, instruction, question, offer, job_input, recovery> what;
 };
 
@@ -96,11 +123,13 @@ using job_api = kit::accepts<job_message, passivate>;
 
 // -- to the scheduler ---------------------------------------------------------------------------------------------
 
+/// May be said any number of times.
 struct job_waits {
   static constexpr auto lane = kit::lane::control;  // bounded by jobs.queued_max at the doors
   job_key job;
   int priority = 3;
   std::uint64_t order = 0;
+  int attempt = 1;  // that would start next
 };
 
 struct job_leaves {
@@ -108,9 +137,12 @@ struct job_leaves {
   job_key job;
 };
 
+/// An attempt needs its device no longer. May be said any number of times.
 struct device_free {
   static constexpr auto lane = kit::lane::control;
   std::string device;
+  job_key job;
+  int attempt = 1;
 };
 
 /// Why a job waits: "2 ahead of it", empty when it does not wait.

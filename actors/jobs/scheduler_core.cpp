@@ -4,9 +4,11 @@
 
 namespace horizons::jobs {
 
-void scheduler_core::enqueue(job_key job, int priority, std::uint64_t order, instant now) {
+void scheduler_core::enqueue(job_key job, int priority, std::uint64_t order, instant now, int attempt) {
   priority = std::clamp(priority, 1, priorities);
-  if (!where_.try_emplace(job, place{priority, order}).second) return;
+  auto [at, is_new] = where_.try_emplace(job, place{priority, order, attempt});
+  at->second.attempt = attempt;
+  if (!is_new) return;
   queues_[static_cast<std::size_t>(priority - 1)].emplace(order, entry{std::move(job), now});
 }
 
@@ -20,6 +22,10 @@ void scheduler_core::dequeue(const job_key& job) {
 void scheduler_core::device_up(std::string device, std::size_t slots) { devices_[std::move(device)] = {slots, 0}; }
 
 void scheduler_core::device_down(const std::string& device) { devices_.erase(device); }
+
+void scheduler_core::occupy(const std::string& device) {
+  if (auto d = devices_.find(device); d != devices_.end()) ++d->second.used;
+}
 
 void scheduler_core::release(const std::string& device) {
   if (auto d = devices_.find(device); d != devices_.end() && d->second.used > 0) --d->second.used;
@@ -54,16 +60,18 @@ std::vector<assignment> scheduler_core::assign(instant now) {
       auto& q = queues_[static_cast<std::size_t>(*p - 1)];
       auto job = std::move(q.begin()->second.job);
       q.erase(q.begin());
-      where_.erase(job);
+      auto place = where_.find(job);
+      int attempt = place->second.attempt;
+      where_.erase(place);
       ++s.used;
-      out.push_back({std::move(job), device});
+      out.push_back({std::move(job), device, attempt});
     }
   return out;
 }
 
 std::size_t scheduler_core::free_slots() const {
   std::size_t n = 0;
-  for (auto& [_, s] : devices_) n += s.all - s.used;
+  for (auto& [_, s] : devices_) n += s.all - std::min(s.all, s.used);
   return n;
 }
 

@@ -38,19 +38,23 @@ struct scheduler_limits {
 struct assignment {
   job_key job;
   std::string device;
+  int attempt = 1;
 };
 
 class scheduler_core {
 public:
   explicit scheduler_core(scheduler_limits limits = {}) : limits_(limits) {}
 
-  /// A job waits. `order` is its journal position: smaller came first. Waiting twice is once.
-  void enqueue(job_key job, int priority, std::uint64_t order, instant now);
+  /// A job waits to start `attempt`. `order` is its journal position: smaller came first. Waiting twice is once, for
+  /// the attempt said last.
+  void enqueue(job_key job, int priority, std::uint64_t order, instant now, int attempt = 1);
   /// It waits no longer (cancelled, paused). Unknown: nothing.
   void dequeue(const job_key& job);
 
   void device_up(std::string device, std::size_t slots);
   void device_down(const std::string& device);
+  /// A unit is found running there that this scheduler did not assign.
+  void occupy(const std::string& device);
   /// One unit on `device` has ended, or an assignment was not wanted.
   void release(const std::string& device);
 
@@ -71,6 +75,7 @@ private:
   struct place {
     int priority;
     std::uint64_t order;
+    int attempt;
   };
   using queue = std::map<std::uint64_t, entry>;  // by order
 

@@ -310,6 +310,8 @@ public:
       mistake(section_origin("http") + "http.tls_cert and http.tls_key belong together; one of them is missing");
     if (c.auth.mode == "jwt" && (c.auth.jwks.empty() || c.auth.issuer.empty() || c.auth.audience.empty()))
       mistake(origin("auth.mode") + "auth.mode = \"jwt\" needs auth.jwks, auth.issuer and auth.audience");
+    // A registry alone changes nothing: an environment that names test servers may hold just that.
+    if (c.kafka && c.kafka->brokers.empty() && section_origin("kafka") == "HORIZONS_KAFKA_REGISTRY: ") c.kafka.reset();
     if (c.kafka && c.kafka->brokers.empty())
       mistake(section_origin("kafka") + "[kafka] needs kafka.brokers, addresses like \"host1:9092\"");
     if (c.kafka && c.kafka->format == "avro" && c.kafka->registry.empty())

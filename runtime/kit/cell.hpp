@@ -88,7 +88,6 @@ public:
   ~cell() override;
 
   const std::string& path() const { return book_->path; }
-  std::string name() const { return path().substr(path().rfind('/') + 1); }
   account& book() const { return *book_; }
   const std::shared_ptr<account>& shared_book() const { return book_; }
   detail::core& home() const { return *core_; }

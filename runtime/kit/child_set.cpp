@@ -27,6 +27,9 @@ child_set::place child_set::find(const std::string& name) {
   return c ? find(c.get()) : children_.end();
 }
 
+// As it was given: it may hold slashes ("device/0").
+std::string child_set::name_of(const child& c) const { return c.cell->path().substr(parent_.path().size() + 1); }
+
 cell_ptr child_set::add(actor_options options, actor_body body, child_options child_opts, bool blocking) {
   auto self = self_.lock();
   if (options.name.empty())
@@ -74,7 +77,7 @@ void child_set::started(const cell_ptr& who) {
 void child_set::forget(place at) {
   at->restart.cancel();
   std::erase_if(plan_, [&](auto& s) { return s.who == at->cell.get(); });
-  if (at->ruled) policy_.remove(at->cell->name());
+  if (at->ruled) policy_.remove(name_of(*at));
   at->cell->retire();
   index_.erase(at->cell.get());
   children_.erase(at);
@@ -89,7 +92,7 @@ void child_set::ended(const cell_ptr& who, const exit_cause& cause) {
     close_next();
     return;
   }
-  auto name = at->cell->name();
+  auto name = name_of(*at);
   bool temporary = at->options.restart == restart::temporary;
   if (at->doomed) {
     forget(at);
@@ -233,7 +236,7 @@ std::vector<child_state> child_set::list() const {
   std::vector<child_state> r;
   for (auto& c : children_) {
     auto e = c.cell->entry();
-    r.push_back({c.cell->name(), e.path, e.state, e.last_error, e.restarts});
+    r.push_back({name_of(c), e.path, e.state, e.last_error, e.restarts});
   }
   return r;
 }

@@ -55,6 +55,7 @@ private:
   void go_on();
   void start(child& c);
   void forget(place at);
+  std::string name_of(const child& c) const;
   place find(const detail::cell* who);
   place find(const std::string& name);
   void close_next();

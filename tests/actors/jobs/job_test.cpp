@@ -55,13 +55,18 @@ struct bench_job {
 
   void bring_to(job_status s) {
     switch (s) {
-      case job_status::queued: return;
-      case job_status::running: ASSERT_TRUE(step(start_attempt{"n1", "cpu/0"})); return;
+      case job_status::queued:
+        return;
+      case job_status::running:
+        ASSERT_TRUE(step(start_attempt{"n1", "cpu/0"}));
+        return;
       case job_status::retrying:
         bring_to(job_status::running);
         ASSERT_TRUE(step(fail_attempt{j.attempt, 1, {error_code::io, "broken pipe"}, error_class::transient}));
         return;
-      case job_status::paused: ASSERT_TRUE(step(pause_job{"ada", ""})); return;
+      case job_status::paused:
+        ASSERT_TRUE(step(pause_job{"ada", ""}));
+        return;
       case job_status::completed:
         bring_to(job_status::running);
         ASSERT_TRUE(step(finish_attempt{j.attempt, 2, {{"image.fits", 10, "00"}}, {}}));
@@ -70,8 +75,11 @@ struct bench_job {
         bring_to(job_status::running);
         ASSERT_TRUE(step(fail_attempt{j.attempt, 1, {error_code::unreadable, "no UVFITS"}, error_class::invalid}));
         return;
-      case job_status::cancelled: ASSERT_TRUE(step(cancel_job{"ada", "typo"})); return;
-      default: FAIL();
+      case job_status::cancelled:
+        ASSERT_TRUE(step(cancel_job{"ada", "typo"}));
+        return;
+      default:
+        FAIL();
     }
   }
 };
@@ -199,16 +207,37 @@ TEST(job, random_histories) {
       int attempt = b.j.attempt - static_cast<int>(random() % 4 == 0);
       job_input input = retry_due{};
       switch (random() % 12) {
-        case 0: case 1: case 2: input = start_attempt{"n1", "cpu/0"}; break;
-        case 3: input = report_progress{attempt, 0.5, "clean", {}}; break;
-        case 4: input = finish_attempt{attempt, 1, {{"a", 1, "00"}}, {}}; break;
-        case 5: input = fail_attempt{attempt, 1, {error_code::io, "x"}, error_class::transient}; break;
-        case 6: input = lose_attempt{"stop", random() % 2 == 0}; break;
-        case 7: input = cancel_job{"ada", ""}; break;
-        case 8: input = pause_job{"ada", ""}; break;
-        case 9: input = resume_job{"ada", ""}; break;
-        case 10: input = retry_job{"ada", ""}; break;
-        default: break;
+        case 0:
+        case 1:
+        case 2:
+          input = start_attempt{"n1", "cpu/0"};
+          break;
+        case 3:
+          input = report_progress{attempt, 0.5, "clean", {}};
+          break;
+        case 4:
+          input = finish_attempt{attempt, 1, {{"a", 1, "00"}}, {}};
+          break;
+        case 5:
+          input = fail_attempt{attempt, 1, {error_code::io, "x"}, error_class::transient};
+          break;
+        case 6:
+          input = lose_attempt{"stop", random() % 2 == 0};
+          break;
+        case 7:
+          input = cancel_job{"ada", ""};
+          break;
+        case 8:
+          input = pause_job{"ada", ""};
+          break;
+        case 9:
+          input = resume_job{"ada", ""};
+          break;
+        case 10:
+          input = retry_job{"ada", ""};
+          break;
+        default:
+          break;
       }
       (void)b.step(input);
       if (is_final(before) && b.j.status != before) {

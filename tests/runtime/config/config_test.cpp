@@ -79,6 +79,13 @@ TEST_F(config_test, lists_are_comma_separated_outside_files) {
   EXPECT_EQ(loaded->config.kafka->brokers, (std::vector<std::string>{"h1:9092", "h2:9093"}));
 }
 
+TEST_F(config_test, a_registry_alone_in_the_environment_changes_nothing) {
+  const auto loaded = load("", {}, {{"HORIZONS_KAFKA_REGISTRY", "http://127.0.0.1:8081"}});
+  ASSERT_TRUE(loaded) << loaded.error().text;
+  EXPECT_FALSE(loaded->config.kafka);
+  EXPECT_NE(error_of("[kafka]\nregistry = \"http://h:1\"\n").find("needs kafka.brokers"), std::string::npos);
+}
+
 TEST_F(config_test, a_wrong_type_names_line_value_and_what_would_be_right) {
   EXPECT_EQ(error_of("[kafka]\nbrokers = 9092\n"),
             "FILE:2: kafka.brokers = 9092 is a number; expected a list of addresses like \"host1:9092,host2:9092\"");

@@ -102,6 +102,15 @@ TEST(supervisor, one_for_one_restarts_only_the_one) {
   EXPECT_EQ(w.sys.ask(a, hello{}, 5s), 42);  // the old handle leads to the new life
 }
 
+TEST(supervisor, a_name_with_a_slash_is_restarted_too) {
+  world w;
+  w.start(strategy::rest_for_one, {w.worker("device/0"), w.worker("device/1")});
+  w.log.take();
+  w.find("/sup/device/0").send(crash{});
+  EXPECT_TRUE(eventually([&] { return w.log.size() == 3 && w.running() == 3; }));
+  EXPECT_EQ(w.log.take(), (lines{"stop device/1", "start device/0", "start device/1"}));
+}
+
 TEST(supervisor, rest_for_one_restarts_those_after) {
   world w;
   w.start(strategy::rest_for_one, {w.worker("a"), w.worker("b"), w.worker("c", restart::temporary), w.worker("d")});
