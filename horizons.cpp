@@ -620,7 +620,18 @@ int main(int argc, char** argv) {
   cli::add_client_commands(app, options, status);
 
   auto* node = app.add_subcommand("node", "run a node; prints \"ready <url>\" when it serves")->fallthrough();
-  node->callback([&] { status = run_node(options); });
+  std::string log_format = "human", log_level = "info";
+  node->add_option("--log-format", log_format, "human or json")
+      ->check(CLI::IsMember({"human", "json"}))
+      ->capture_default_str();
+  node->add_option("--log-level", log_level, "debug, info, warn, error or off")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  node->callback([&] {
+    log::configure({.level = *log::parse_level(log_level),
+                    .format = log_format == "json" ? log::format::json : log::format::human});
+    status = run_node(options);
+  });
 
   agent_options agent;
   auto* run = app.add_subcommand("agent", "run one agent here and now, without a node")->fallthrough();

@@ -9,8 +9,10 @@ include(CTest)  # BUILD_TESTING
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  # A precompiled header is safe to cache when its includes are listed (-fpch-preprocess) and time macros ignored.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+  # A precompiled header is safe to cache when its includes are listed (-fpch-preprocess) and time macros ignored; the
+  # times of included files say nothing in a fresh checkout.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(-fpch-preprocess)
   endif()

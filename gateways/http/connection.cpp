@@ -281,6 +281,7 @@ private:
 
   /// Piece by piece until the source ends; a piece is asked for when the one before is written.
   void pump() {
+    if (!source_) return;  // the reader left while the piece before was written: closed already
     take_next([self = shared_from_this()](result<std::string> piece) {
       if (!piece) return self->close();  // the reader sees that the body is incomplete
       const bool ended = piece->empty();

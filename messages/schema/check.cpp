@@ -55,7 +55,7 @@ std::vector<schema_problem> check_schemas(const schema_history& history, avro::c
     check_one(now, committed == history.end() ? none : committed->second, mode, problems);
   }
   for (const auto& [type, versions] : history)
-    if (std::none_of(current.begin(), current.end(), [&](const auto& s) { return s.type == type; }))
+    if (std::none_of(current.begin(), current.end(), [&, name = type](const auto& s) { return s.type == name; }))
       problems.push_back(
           {type, 0, versions.back().version, "", "type_removed", "it was committed and is no message any more"});
   return problems;
