@@ -36,6 +36,7 @@ auto carried(const std::optional<T>& value);
 template <class T>
 auto carried(const std::vector<T>& values) {
   std::vector<decltype(carried(std::declval<const T&>()))> out;
+  out.reserve(values.size());
   for (const T& value : values) out.push_back(carried(value));
   return out;
 }
