@@ -14,25 +14,37 @@
 
 #include "actors/agents/agent.hpp"
 #include "actors/agents/version.hpp"
+#include "actors/consumers/job_spans.hpp"
 #include "actors/consumers/live_feed.hpp"
 #include "actors/jobs/attempt.hpp"
 #include "actors/jobs/front.hpp"
 #include "actors/observations/simulate.hpp"
 #include "actors/observations/truth.hpp"
+#include "gateways/bridges/bridge_set.hpp"
+#include "gateways/cli/asking.hpp"
 #include "gateways/cli/commands.hpp"
+#include "gateways/cli/follow.hpp"
 #include "gateways/cli/progress_bar.hpp"
 #include "gateways/http/server.hpp"
+#include "gateways/kafka/avro_events.hpp"
+#include "gateways/kafka/configured.hpp"
+#include "gateways/kafka/replay.hpp"
+#include "gateways/otlp/span_poster.hpp"
 #include "gateways/registry/schema_commands.hpp"
 #include "gpu/device.hpp"
+#include "messages/codec/json.hpp"
 #include "messages/envelope.hpp"
+#include "messages/make_event.hpp"
 #include "runtime/config/config.hpp"
 #include "runtime/journal/journal_actor.hpp"
+#include "runtime/journal/journal_collector.hpp"
 #include "runtime/kit/system.hpp"
 #include "runtime/shutdown/crash_marker.hpp"
 #include "runtime/shutdown/shutdown.hpp"
 #include "runtime/supervision/supervisor.hpp"
 #include "runtime/telemetry/log.hpp"
 #include "runtime/telemetry/metrics.hpp"
+#include "runtime/telemetry/tracing.hpp"
 #include "runtime/telemetry/watchdog.hpp"
 
 namespace horizons {
@@ -66,7 +78,13 @@ private:
   result<void> start_devices();
   result<void> start_jobs();
   result<void> recover();
+  result<void> start_bridges();
+  result<void> start_telemetry();
   result<void> start_gateway();
+  bridges::services bridge_services();
+  /// Appends audit.recorded.
+  void audit(std::string action, std::string actor, std::string resource_type, std::string resource_id,
+             std::string outcome, bridges::callback<std::uint64_t> then);
   http::services services();
   void drain(kit::instant deadline);
 
@@ -83,7 +101,7 @@ private:
   }
   configuration config_;
   fs::path data_dir_;
-  std::string node_id_;
+  std::string node_id_, journal_id_;
   journal::owner_info me_;
   std::unique_ptr<journal::store> store_;  // opened before the tree, so that a refusal is the command's answer
   std::uint64_t epoch_ = 0;
@@ -97,11 +115,15 @@ private:
   kit::handle<consumers::live_feed_api> feed_;
   std::map<std::string, kit::handle<gpu::device_api>> devices_;
   jobs::waiting_count waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
+  std::shared_ptr<jobs::waiting_by_tenant> waiting_of_ = std::make_shared<jobs::waiting_by_tenant>();
+  bridges::bridge_set bridges_;
   jobs::told_at_start told_ = std::make_shared<std::atomic<bool>>(false);
   std::shared_ptr<jobs::shard_map> shards_ = std::make_shared<jobs::shard_map>();
   std::shared_ptr<jobs::front> front_;
   std::shared_ptr<telemetry::metrics_page> page_ = std::make_shared<telemetry::metrics_page>();
   std::shared_ptr<std::atomic<bool>> failed_ = std::make_shared<std::atomic<bool>>(false);  // the root of the tree
+  std::unique_ptr<telemetry::watchdog> watchdog_;
+  std::shared_ptr<telemetry::tracer> tracer_;  // null: spans are not exported
   std::unique_ptr<http::http_server> server_;
 };
 
@@ -117,7 +139,7 @@ result<std::unique_ptr<node>> node::start(const configuration& config) {
   }
   auto n = std::unique_ptr<node>(new node(config));
   for (auto step : {&node::open, &node::start_journal, &node::start_devices, &node::start_jobs, &node::recover,
-                    &node::start_gateway})
+                    &node::start_bridges, &node::start_telemetry, &node::start_gateway})
     if (auto ok = ((*n).*step)(); !ok) return failure(ok.error());
   return n;
 }
@@ -135,6 +157,7 @@ result<void> node::open() {
   auto store = journal::open_store(config_.journal.url, me_);
   if (!store) return failure(store.error());
   store_ = std::move(*store);
+  journal_id_ = store_->id();
   std::vector<std::uint32_t> all(journal::shard_count);
   for (std::uint32_t i = 0; i < journal::shard_count; ++i) all[i] = i;
   auto epoch = store_->raise_epochs(all);
@@ -161,11 +184,13 @@ result<void> node::start_journal() {
     return journal::open_store(url, me);
   };
   auto open_reader = [url = config_.journal.url] { return journal::open_reader(url); };
+  auto metrics = std::make_shared<journal::journal_metrics>();
+  page_->add(std::make_shared<journal::journal_collector>(metrics));
   auto part =
       add({{.name = "journal", .type = "supervisor"},
            supervision::supervisor(
                supervision::strategy::rest_for_one, {},
-               {{{.name = "writer", .type = "journal_writer"}, journal::journal_writer(open_writer), {}, true},
+               {{{.name = "writer", .type = "journal_writer"}, journal::journal_writer(open_writer, metrics), {}, true},
                 {{.name = "reader", .type = "journal_reader"}, journal::journal_reader(open_reader), {}, true}})});
   if (!part) return failure(part.error());
   writer_ = at<journal::writer_api>("/node/journal/writer");
@@ -203,6 +228,7 @@ result<void> node::start_jobs() {
     shard.send(std::move(o));
   };
   scheduling.waiting = waiting_;
+  scheduling.waiting_of = waiting_of_;
   scheduling.told = told_;
   scheduling.open_jobs = {0, epoch_, writer_, table_};
   auto part = add({{.name = "jobs", .type = "supervisor"},
@@ -247,9 +273,11 @@ result<void> node::start_jobs() {
   auto info = gpu::cpu_device();
   jobs::front_limits limits;
   limits.queued_max = static_cast<std::size_t>(config_.jobs.queued_max);
+  limits.queued_max_per_tenant = static_cast<std::size_t>(config_.jobs.queued_max_per_tenant);
   limits.cpus_available = static_cast<int>(info.threads);
   limits.memory_gb_available = static_cast<double>(info.memory_bytes) / 1e9;
-  front_ = std::make_shared<jobs::front>(*system_, shards_, scheduler_, table_, waiting_, env->dataset_allow, limits);
+  front_ = std::make_shared<jobs::front>(*system_, shards_, scheduler_, table_, waiting_, waiting_of_,
+                                         env->dataset_allow, limits);
   return {};
 }
 
@@ -276,7 +304,7 @@ result<void> node::recover() {
       switch (open.status) {
         case jobs::job_status::queued:
           ++waiting;
-          scheduler_.send(jobs::job_waits{open.job, open.priority, open.position, open.attempt + 1});
+          scheduler_.send(jobs::waits(open));
           break;
         case jobs::job_status::running:
         case jobs::job_status::retrying: {
@@ -297,6 +325,78 @@ result<void> node::recover() {
   told_->store(true);
   if (waiting + running > 0)
     log::info("recovered", {{"waiting", std::to_string(waiting)}, {"interrupted", std::to_string(running)}});
+  return {};
+}
+
+void node::audit(std::string action, std::string actor, std::string resource_type, std::string resource_id,
+                 std::string outcome, bridges::callback<std::uint64_t> then) {
+  event_context about{.now = system_->utc()};
+  about.user_id = actor;
+  auto e = make_event(about, audit_recorded{std::move(action), std::move(actor), std::move(resource_type),
+                                            std::move(resource_id), std::move(outcome)});
+  if (!e) return then(failure(e.error()));
+  journal::append a;
+  a.what.epoch = epoch_;
+  a.what.events.push_back(std::move(*e));
+  system_->ask(writer_, std::move(a), 5s, [then = std::move(then)](result<journal::append_outcome> r) {
+    if (!r) return then(failure(std::move(r.error())));
+    then(r->positions.front());
+  });
+}
+
+bridges::services node::bridge_services() {
+  bridges::services s;
+  s.handle = [f = front_](bridges::incoming in, bridges::callback<bridges::handled> then) {
+    auto& c = in.what;
+    if (c.job_id.empty() && c.command_name == "submit") c.job_id = std::move(in.fallback_job_id);
+    if (!in.proven_user.empty()) c.user_id = std::move(in.proven_user);
+    f->take(std::move(c), std::move(in.traceparent), std::move(in.mark),
+            [then = std::move(then)](result<jobs::front::taken> r) {
+              using outcome = bridges::handled::outcome;
+              if (!r) return then(failure(std::move(r.error())));
+              const auto what = !r->changed ? outcome::repeated : r->rejected ? outcome::rejected : outcome::applied;
+              then(bridges::handled{what, r->marked, std::move(r->job)});
+            });
+  };
+  s.audit = [this](std::string action, std::string actor, std::string resource_type, std::string resource_id,
+                   std::string outcome, bridges::callback<std::uint64_t> then) {
+    audit(std::move(action), std::move(actor), std::move(resource_type), std::move(resource_id), std::move(outcome),
+          std::move(then));
+  };
+  s.writer = writer_;
+  s.reader = reader_;
+  s.journal_id = journal_id_;
+  s.node_id = node_id_;
+  s.epoch = epoch_;
+  return s;
+}
+
+result<void> node::start_bridges() {
+  auto made = bridges::make_bridges(config_, bridge_services(), *system_, "/node/bridges");
+  if (!made) return failure(made.error());
+  bridges_ = std::move(*made);
+  for (auto& source : bridges_.metrics) page_->add(source);
+  if (bridges_.children.empty()) return {};
+  auto part = add({{.name = "bridges", .type = "supervisor"},
+                   supervision::supervisor(supervision::strategy::one_for_one, {}, std::move(bridges_.children))});
+  if (!part) return failure(part.error());
+  return {};
+}
+
+result<void> node::start_telemetry() {
+  using namespace telemetry;
+  const auto& config = config_.telemetry;
+  watchdog_ = std::make_unique<watchdog>(*system_, stuck_limits{.running = std::chrono::seconds(config.stuck_after_s)});
+  if (config.otlp_endpoint.empty()) return {};
+  tracer_ = std::make_shared<tracer>(tracer_options{.node = node_id_, .post = otlp::span_poster(config.otlp_endpoint)});
+  page_->add(std::make_shared<span_collector>(tracer_));
+  // Called by one actor: the fold needs no lock.
+  auto watching = system_->ask(
+      feed_, consumers::watch_events{[t = tracer_, spans = std::make_shared<consumers::job_spans>()](const event& e) {
+        for (auto& s : spans->apply(e)) t->add(std::move(s));
+      }},
+      5s);
+  if (!watching) return failure(watching.error());
   return {};
 }
 
@@ -335,11 +435,12 @@ http::services node::services() {
   http::services s;
   s.version = std::string(software_version);
   s.node_id = node_id_;
-  s.submit = [f = front_](http::identity who, command c, http::callback<http::submission> then) {
+  s.submit = [f = front_](http::identity who, command c, std::string traceparent,
+                          http::callback<http::submission> then) {
     // Open mode: user_id in the body is a label, the person is the one who runs the node.
     if (c.user_id.empty()) c.user_id = who.user_id;
     c.tenant = who.tenant;
-    f->submit(std::move(c), [then](result<jobs::front::accepted> r) {
+    f->submit(std::move(c), std::move(traceparent), [then](result<jobs::front::accepted> r) {
       if (!r) return then(failure(std::move(r.error())));
       then(http::submission{r->is_new, std::move(r->job)});
     });
@@ -385,17 +486,38 @@ http::services node::services() {
         {"profile", "embedded"},
         {"nodes", json::array({{{"id", id}, {"host", me.host}, {"since", to_string(me.since)}, {"state", "up"}}})}};
   };
-  s.metrics_text = [page = page_, waiting = waiting_] {
-    return page->prometheus_text() +
+  s.metrics_text = [page = page_, waiting = waiting_, more = bridges_.metrics_text] {
+    std::string bridges;
+    for (const auto& text : more) bridges += text();
+    return page->prometheus_text() + bridges +
            "# HELP horizons_jobs_waiting Jobs that wait for a device.\n# TYPE horizons_jobs_waiting gauge\n" +
            "horizons_jobs_waiting " + std::to_string(waiting->load()) + "\n";
   };
-  s.ready = [sys = system_.get(), writer = writer_](http::callback<http::readiness> then) {
-    sys->ask(writer, journal::journal_status{}, 2s, [then](result<journal::journal_status::reply> r) {
+  s.ready = [sys = system_.get(), writer = writer_, health = bridges_.health](http::callback<http::readiness> then) {
+    sys->ask(writer, journal::journal_status{}, 2s, [then, health](result<journal::journal_status::reply> r) {
       std::string journal = !r ? r.error().text : r->last_error.empty() ? "up" : r->last_error;
-      then(http::readiness{journal == "up", {{"journal", journal}}});
+      http::readiness all{journal == "up", {{"journal", journal}}};
+      health([then, all](result<std::vector<std::pair<std::string, bridges::bridge_health>>> parts) mutable {
+        if (!parts) return then(failure(parts.error()));
+        for (auto& [name, h] : *parts) {
+          all.ready = all.ready && h.ready;
+          all.checks.emplace_back(name, h.ready ? "up" : std::move(h.state));
+        }
+        then(std::move(all));
+      });
     });
   };
+  s.dead_letters = bridges_.dead_letters;
+  s.actors = system_.get();
+  s.audit = [this](std::string action, std::string actor, std::string resource_type, std::string resource_id,
+                   std::string outcome, http::callback<std::uint64_t> then) {
+    audit(std::move(action), std::move(actor), std::move(resource_type), std::move(resource_id), std::move(outcome),
+          std::move(then));
+  };
+  if (bridges_.adopt)
+    s.adopt = [adopt = bridges_.adopt](http::identity who, std::string from, http::callback<json> then) {
+      adopt(std::move(from), who.user_id, std::move(then));
+    };
   s.watch = [sys = system_.get(), feed = feed_](std::function<void(const event&)> on_event) {
     auto id = sys->ask(feed, consumers::watch_events{std::move(on_event)}, 5s);
     return std::function<void()>([feed, id] {
@@ -557,6 +679,143 @@ int run_compare(const std::string& sources, const std::string& truth, const std:
   return compared->matches.size() == compared->sources ? 0 : 1;
 }
 
+// -- replay: events once more, to standard output, to a topic, or into a job's state
+// ------------------------------------
+
+struct replay_choice {
+  std::string job, type, start, end, to, from_topic;
+};
+
+std::string replay_path(const replay_choice& c) {
+  std::string path = "/api/events/replay?";
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) path += std::string(name) + "=" + cli::escaped(value) + "&";
+  };
+  add("job_id", c.job);
+  add("type", c.type);
+  add("start", c.start);
+  add("end", c.end);
+  return path;
+}
+
+/// All events that are asked for, page by page, from a node's journal; `take` false ends it.
+int read_from_node(const cli::client_options& o, const replay_choice& c, const std::function<bool(event&&)>& take) {
+  std::optional<error> wrong;
+  const auto a = cli::client_of(o).lines(
+      replay_path(c),
+      [&](std::string_view line) {
+        auto e = event_from_json(line);
+        if (!e) wrong = e.error();
+        return e && take(std::move(*e));
+      },
+      [] { return true; });
+  if (!a || a->status / 100 != 2) return cli::report(a, "reading events", std::cerr);
+  return wrong ? fail(*wrong) : cli::done;
+}
+
+result<kafka::kafka_options> kafka_of(const cli::client_options& o) {
+  auto config = read_configuration(o);
+  if (!config) return failure(config.error());
+  if (!config->kafka)
+    return failure(error_code::invalid_argument,
+                   "[kafka] is not configured; name a file with --config, or --set kafka.brokers=host:9092");
+  return kafka::options_from(*config->kafka, "replay");
+}
+
+/// From the topic, by the records' times.
+int read_from_topic(const cli::client_options& o, const replay_choice& c, const std::function<bool(event&&)>& take) {
+  auto options = kafka_of(o);
+  if (!options) return fail(options.error());
+  kafka::topic_query query{.kafka = *options, .topic = c.from_topic, .job_id = c.job, .type = c.type};
+  for (auto [text, to] : {std::pair{&c.start, &query.start}, std::pair{&c.end, &query.end}})
+    if (!text->empty()) {
+      auto t = parse_timestamp(text->size() == 10 ? *text + "T00:00:00Z" : *text);
+      if (!t) return fail({error_code::invalid_argument, t.error().text});
+      *to = *t + (text == &c.end && text->size() == 10 ? 24h : 0h);
+    }
+  auto avro = options->registry.empty() ? nullptr : kafka::registered_decoder(options->registry);
+  auto report =
+      kafka::read_topic_events(query, avro, [&](event&& e, const kafka::stored_record&) { return take(std::move(e)); });
+  if (!report) return fail(report.error());
+  if (report->unreadable > 0)
+    std::cerr << report->unreadable << " records of " << c.from_topic << " are no events and were left out\n";
+  return cli::done;
+}
+
+int read_events(const cli::client_options& o, const replay_choice& c, const std::function<bool(event&&)>& take) {
+  return c.from_topic.empty() ? read_from_node(o, c, take) : read_from_topic(o, c, take);
+}
+
+int replay_to_topic(const cli::client_options& o, const replay_choice& c) {
+  auto options = kafka_of(o);
+  if (!options) return fail(options.error());
+  std::vector<event> all;  // one command's worth; a topic's own tools copy whole topics
+  constexpr std::size_t events_max = 1'000'000;
+  if (auto status = read_events(o, c, [&](event&& e) {
+        all.push_back(std::move(e));
+        return all.size() <= events_max;
+      }))
+    return status;
+  if (all.size() > events_max)
+    return fail({error_code::invalid_argument, "more than 1000000 events; narrow --start and --end"});
+  kafka::publish_options publish{.kafka = *options, .topic = c.to, .node = "replay"};
+  if (!options->registry.empty()) publish.schema_id = kafka::registered_ids(options->registry);
+  std::size_t at = 0;
+  auto report = kafka::publish_events(publish, [&]() -> result<std::vector<event>> {
+    const auto n = std::min<std::size_t>(all.size() - at, 1'000);
+    std::vector<event> page(std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(at)),
+                            std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(at + n)));
+    at += n;
+    return page;
+  });
+  if (!report) return fail(report.error());
+  for (auto& note : report->notes) std::cerr << note << '\n';
+  if (o.json)
+    std::cout << json{{"events", report->events}, {"refused", report->refused}, {"topic", c.to}}.dump() << '\n';
+  else
+    std::cout << report->events << " events sent to " << c.to << '\n';
+  return report->refused == 0 ? cli::done : cli::failed;
+}
+
+/// Folds a job's events anew and compares the outcome with what the node says of the job.
+int replay_to_state(const cli::client_options& o, const replay_choice& c) {
+  if (c.job.empty()) return fail({error_code::invalid_argument, "--to state needs --job ID: the state of which job?"});
+  jobs::job folded;
+  std::size_t events = 0;
+  if (auto status = read_events(o, c, [&](event&& e) {
+        folded.apply(e);
+        ++events;
+        return true;
+      }))
+    return status;
+  if (folded.status == jobs::job_status::none)
+    return fail({error_code::not_found, "there is no event of job " + c.job});
+  const auto a = cli::client_of(o).ask("GET", "/api/jobs/" + cli::escaped(c.job));
+  if (!a || a->status / 100 != 2) return cli::report(a, "job " + c.job, std::cerr);
+  auto there = json::parse(a->body, nullptr, false);
+  auto here = folded.view();
+  for (auto* view : {&here, &there}) view->erase("waiting_for");  // of this moment, not of the events
+  const auto differences = json::diff(here, there);
+  if (o.json)
+    std::cout << json{{"job", here}, {"events", events}, {"differences", differences}}.dump() << '\n';
+  else if (differences.empty())
+    std::cout << "job " << c.job << ": " << events
+              << " events give the state the node has: " << here["status"].get<std::string>() << '\n';
+  else
+    std::cout << "job " << c.job << ": the events give another state than the node has:\n"
+              << differences.dump(2) << '\n';
+  return differences.empty() ? cli::done : cli::failed;
+}
+
+int run_replay(const cli::client_options& o, const replay_choice& c) {
+  if (c.to == "state") return replay_to_state(o, c);
+  if (!c.to.empty()) return replay_to_topic(o, c);
+  return read_events(o, c, [](event&& e) {
+    std::cout << to_json(e) << '\n';
+    return !std::cout.fail();
+  });
+}
+
 int verify_audit(const cli::client_options& options, bool as_json) {
   auto config = read_configuration(options);
   if (!config) return fail(config.error());
@@ -665,6 +924,17 @@ int main(int argc, char** argv) {
   compare->add_option("--truth", truth, "FILE.truth.json of the simulation")->required();
   compare->add_option("--report", report, "report.json of the job: its beam");
   compare->callback([&] { status = run_compare(found, truth, report, options.json); });
+
+  replay_choice again;
+  auto* replay =
+      app.add_subcommand("replay", "Events once more: to standard output, a topic, or a job's state")->fallthrough();
+  replay->add_option("--job", again.job, "Only this job's");
+  replay->add_option("--type", again.type, "Only this type, like job.completed");
+  replay->add_option("--start,--from", again.start, "Inclusive: RFC 3339 or a date");
+  replay->add_option("--end,--until", again.end, "Exclusive; a date means the end of that day");
+  replay->add_option("--from-topic", again.from_topic, "Read this Kafka topic instead of the node's journal");
+  replay->add_option("--to", again.to, "A topic; or \"state\": rebuild the job and compare it with the node's");
+  replay->callback([&] { status = run_replay(options, again); });
 
   auto* audit = app.add_subcommand("audit", "the journal's hash chain")->fallthrough();
   audit->require_subcommand(1);

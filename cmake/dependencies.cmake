@@ -40,6 +40,13 @@ find_library(FFTW_THREADS fftw3_threads REQUIRED)
 find_library(FFTWF_THREADS fftw3f_threads REQUIRED)
 dependency(fftw ${FFTW_THREADS} ${FFTWF_THREADS} PkgConfig::FFTW Threads::Threads)
 
+pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
+dependency(rdkafka PkgConfig::RDKAFKA)
+pkg_check_modules(RABBITMQ REQUIRED IMPORTED_TARGET librabbitmq)
+dependency(rabbitmq PkgConfig::RABBITMQ OpenSSL::SSL OpenSSL::Crypto)
+pkg_check_modules(PQXX REQUIRED IMPORTED_TARGET libpqxx libpq)
+dependency(pqxx PkgConfig::PQXX)
+
 pkg_check_modules(CFITSIO REQUIRED IMPORTED_TARGET cfitsio)
 dependency(cfitsio PkgConfig::CFITSIO)
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <stop_token>
 
 namespace horizons::gpu {
 
@@ -16,5 +17,14 @@ std::size_t thread_count();
 /// The first exception thrown by a body is rethrown. A nested call runs serially on its caller's thread.
 void parallel_for(std::size_t n, std::size_t grain,
                   const std::function<void(std::size_t begin, std::size_t end, std::size_t worker)>& body);
+
+/// The same until `stop` is requested: no chunk begins after that, and what was made so far is the caller's to throw
+/// away.
+inline void parallel_for(std::size_t n, std::size_t grain, const std::stop_token& stop,
+                         const std::function<void(std::size_t begin, std::size_t end, std::size_t worker)>& body) {
+  parallel_for(n, grain, [&](std::size_t begin, std::size_t end, std::size_t worker) {
+    if (!stop.stop_requested()) body(begin, end, worker);
+  });
+}
 
 }  // namespace horizons::gpu

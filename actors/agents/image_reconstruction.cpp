@@ -104,7 +104,8 @@ preview_caption caption_of(const imaging_story& s) {
 }
 
 /// A pointing's files, each complete or absent.
-result<void> write_results(const std::filesystem::path& out_dir, const imaging_story& s, std::stop_token stop) {
+result<void> write_results(const std::filesystem::path& out_dir, const imaging_story& s, std::stop_token stop,
+                           const gpu::progress_sink& progress) {
   const auto& o = s.observation;
   const auto& field = o.fields[s.selection.field];
   observations::fits_image_header header;
@@ -133,9 +134,10 @@ result<void> write_results(const std::filesystem::path& out_dir, const imaging_s
     if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while writing results");
     header.unit = file.unit;
     header.restoring_beam = file.beam ? std::optional(p.beam) : std::nullopt;
-    if (auto done = observations::write_fits_image(out_dir / file.name, header, file.pixels); !done) return done;
+    if (auto done = observations::write_fits_image(out_dir / file.name, header, file.pixels, stop); !done) return done;
   }
-  auto png = draw_preview(p.image, s.geometry, p.beam, p.rms_jy, caption_of(s));
+  if (progress) progress(0.98, "preview");
+  auto png = draw_preview(p.image, s.geometry, p.beam, p.rms_jy, caption_of(s), stop);
   if (!png) return failure(png.error());
   if (auto done = observations::write_text_file(out_dir / "preview.png", *png); !done) return done;
   auto text = [](const json& value) { return value.dump(1, ' ', false, json::error_handler_t::replace) + "\n"; };
@@ -163,7 +165,8 @@ result<agent_output> reconstruct(const agent_input& input, std::stop_token stop,
   if (!sum) return failure(sum.error());
   const double checksum_seconds = timer.lap();
 
-  auto selection = select_stokes(*observation, *p);
+  if (progress) progress(0.09, "stokes");
+  auto selection = select_stokes(*observation, *p, stop);
   if (!selection) return failure(selection.error());
   drop_visibilities(*observation);
   if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled before imaging");
@@ -196,7 +199,7 @@ result<agent_output> reconstruct(const agent_input& input, std::stop_token stop,
   const imaging_story story{*observation,      *selection, geometry,     *products,    *found,           used,
                             input.dataset_uri, *sum,       input.job_id, read_seconds, checksum_seconds, image_seconds,
                             find_seconds};
-  if (auto done = write_results(input.out_dir, story, stop); !done) return failure(done.error());
+  if (auto done = write_results(input.out_dir, story, stop, progress); !done) return failure(done.error());
   agent_output out{imaging_metrics(story)};
   out.metrics["timings_s"]["write"] = timer.lap();
   if (progress) progress(1, "write");

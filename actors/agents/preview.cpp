@@ -161,7 +161,8 @@ std::string fitting(std::string text, int width) {
 }  // namespace
 
 result<std::string> draw_preview(std::span<const float> pixels, const imaging::image_geometry& g,
-                                 const imaging::gaussian_beam& beam, double rms_jy, const preview_caption& caption) {
+                                 const imaging::gaussian_beam& beam, double rms_jy, const preview_caption& caption,
+                                 const std::stop_token& stop) {
   const zoom z(g);
   float high = 0;
   for (float v : pixels)
@@ -173,12 +174,14 @@ result<std::string> draw_preview(std::span<const float> pixels, const imaging::i
   // Below some width the captions and the bar would not fit.
   const int width = std::max(left + static_cast<int>(z.width) + right, 720);
   canvas c(width, top + static_cast<int>(z.height) + bottom, paper);
-  for (std::size_t y = 0; y < z.height; ++y)
+  for (std::size_t y = 0; y < z.height; ++y) {
+    if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while drawing the preview");
     for (std::size_t x = 0; x < z.width; ++x) {
       const float v = brightest(pixels, g, z, x / z.grow, y / z.grow);
       c.dot(left + static_cast<int>(x), top + static_cast<int>(z.height - 1 - y),
             std::isfinite(v) ? heat(s(v)) : blank);
     }
+  }
   draw_axes(c, g, z);
   draw_bar(c, z, s, top_value);
   draw_beam(c, g, z, beam);

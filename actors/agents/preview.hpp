@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <stop_token>
 #include <string>
 
 #include "gpu/imaging/beam.hpp"
@@ -19,8 +20,9 @@ struct preview_caption {
 /// The bytes of a PNG of at most about 1100 x 1000 pixels. `pixels` [ny][nx] in Jy/beam, NaN = blank, are stretched
 /// with asinh between two sigma below zero and the maximum, so that noise and brightest source are seen together;
 /// larger images show the brightest of each block of pixels, smaller ones are enlarged. East is left. Fails with
-/// internal.
+/// internal, or with cancelled.
 result<std::string> draw_preview(std::span<const float> pixels, const imaging::image_geometry& g,
-                                 const imaging::gaussian_beam& beam, double rms_jy, const preview_caption& caption);
+                                 const imaging::gaussian_beam& beam, double rms_jy, const preview_caption& caption,
+                                 const std::stop_token& stop = {});
 
 }  // namespace horizons::agents

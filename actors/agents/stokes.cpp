@@ -82,6 +82,7 @@ std::string default_stokes(const imaging::observation& o) {
   return "I";
 }
 
+error cancelled() { return {error_code::cancelled, "cancelled while forming Stokes parameters"}; }
 tl::unexpected<error> wrong(const std::string& text) { return failure(error_code::invalid_argument, text); }
 
 result<std::size_t> choose_field(const imaging::observation& o, const imaging_parameters& p) {
@@ -115,7 +116,8 @@ std::vector<int> channel_numbers(const imaging::visibility_block& b) {
 
 }  // namespace
 
-result<stokes_selection> select_stokes(const imaging::observation& o, const imaging_parameters& p) {
+result<stokes_selection> select_stokes(const imaging::observation& o, const imaging_parameters& p,
+                                       const std::stop_token& stop) {
   stokes_selection out;
   auto field = choose_field(o, p);
   if (!field) return failure(field.error());
@@ -157,11 +159,14 @@ result<stokes_selection> select_stokes(const imaging::observation& o, const imag
       return how->a == how->b ? w[how->a] : 4 * w[how->a] * w[how->b] / (w[how->a] + w[how->b]);
     };
     std::erase_if(rows, [&](std::size_t r) {
-      return std::none_of(channels.begin(), channels.end(), [&](std::size_t c) { return weight_at(r, c) > 0; });
+      return stop.stop_requested() ||
+             std::none_of(channels.begin(), channels.end(), [&](std::size_t c) { return weight_at(r, c) > 0; });
     });
     std::erase_if(channels, [&](std::size_t c) {
-      return std::none_of(rows.begin(), rows.end(), [&](std::size_t r) { return weight_at(r, c) > 0; });
+      return stop.stop_requested() ||
+             std::none_of(rows.begin(), rows.end(), [&](std::size_t r) { return weight_at(r, c) > 0; });
     });
+    if (stop.stop_requested()) return failure(cancelled());
     if (rows.empty()) continue;
 
     auto& block = out.blocks.emplace_back();
@@ -176,7 +181,7 @@ result<stokes_selection> select_stokes(const imaging::observation& o, const imag
     block.uvw.resize(3 * rows.size());
     block.vis.resize(rows.size() * nc);
     block.weight.resize(rows.size() * nc);
-    gpu::parallel_for(rows.size(), 2048, [&](std::size_t first, std::size_t last, std::size_t) {
+    gpu::parallel_for(rows.size(), 2048, stop, [&](std::size_t first, std::size_t last, std::size_t) {
       for (std::size_t i = first; i < last; ++i) {
         std::copy_n(b.uvw.begin() + static_cast<std::ptrdiff_t>(3 * rows[i]), 3,
                     block.uvw.begin() + static_cast<std::ptrdiff_t>(3 * i));
@@ -192,15 +197,17 @@ result<stokes_selection> select_stokes(const imaging::observation& o, const imag
     });
     const double wavelengths_per_metre =
         1 / 299'792'458.0 * *std::max_element(block.frequency_hz.begin(), block.frequency_hz.end());
-    for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t i = 0; i < rows.size() && !stop.stop_requested(); ++i) {
       const double length = std::hypot(block.uvw[3 * i], block.uvw[3 * i + 1]);
       out.extent.uv_wavelengths_max = std::max(out.extent.uv_wavelengths_max, length * wavelengths_per_metre);
       out.start_mjd_s = std::min(out.start_mjd_s, b.time_mjd_s[rows[i]] - b.integration_s[rows[i]] / 2.0);
       out.end_mjd_s = std::max(out.end_mjd_s, b.time_mjd_s[rows[i]] + b.integration_s[rows[i]] / 2.0);
       out.extent.integration_s = std::max(out.extent.integration_s, static_cast<double>(b.integration_s[rows[i]]));
     }
-    for (std::size_t k = 0; k < block.weight.size(); ++k)
-      if (block.weight[k] > 0) ++out.samples, frequency_sum += block.frequency_hz[k % nc];
+    for (std::size_t i = 0; i < rows.size() && !stop.stop_requested(); ++i)
+      for (std::size_t k = 0; k < nc; ++k)
+        if (block.weight[i * nc + k] > 0) ++out.samples, frequency_sum += block.frequency_hz[k];
+    if (stop.stop_requested()) return failure(cancelled());
   }
 
   if (!some_channel) return wrong("params.spw / params.channels select nothing; the dataset has windows " + windows);

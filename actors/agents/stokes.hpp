@@ -1,6 +1,7 @@
 // From an observation to what is imaged: one field, the chosen channels, one Stokes parameter.
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct stokes_selection {
 /// Forms I = (RR + LL)/2 = (XX + YY)/2, Q = (RL + LR)/2 = (XX - YY)/2, U = (RL - LR)/2i = (XY + YX)/2, V = (RR - LL)/2
 /// = (XY - YX)/2i, or takes a correlation as it is. Both parts must be unflagged; the weight is 4 ab/(a + b), that of
 /// the mean. For linear feeds the parallactic angle must have been corrected. Autocorrelations are left out.
-/// Fails with invalid_argument naming field, spw, channels or stokes and what the data hold.
-result<stokes_selection> select_stokes(const imaging::observation& o, const imaging_parameters& p);
+/// Fails with invalid_argument naming field, spw, channels or stokes and what the data hold, or with cancelled.
+result<stokes_selection> select_stokes(const imaging::observation& o, const imaging_parameters& p,
+                                       const std::stop_token& stop = {});
 
 }  // namespace horizons::agents

@@ -38,7 +38,7 @@ fs::path tenant_root(const fs::path& root, const std::string& tenant) {
 }
 
 /// Hashes and syncs every file of the attempt, in name order.
-result<std::vector<result_file>> seal(const fs::path& folder) {
+result<std::vector<result_file>> seal(const fs::path& folder, const std::stop_token& stop) {
   std::vector<result_file> files;
   std::error_code ec;
   for (auto it = fs::recursive_directory_iterator(folder, ec); !ec && it != fs::recursive_directory_iterator();
@@ -47,7 +47,7 @@ result<std::vector<result_file>> seal(const fs::path& folder) {
       if (auto s = sync_folder(it->path()); !s) return failure(s.error());
       continue;
     }
-    auto digest = agents::sha256_of(it->path());
+    auto digest = agents::sha256_of(it->path(), stop);
     if (!digest) return failure(digest.error());
     if (auto s = sync(it->path(), O_RDONLY); !s) return failure(s.error());
     files.push_back({fs::relative(it->path(), folder).string(), static_cast<std::int64_t>(it->file_size()), *digest});
@@ -154,7 +154,7 @@ result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_to
     output = failure(error_code::internal, "agent " + request.agent + ": " + e.what());
   }
   if (!output) return failure(output.error());
-  auto files = seal(scratch);
+  auto files = seal(scratch, stop);
   if (!files) return failure(files.error());
   if (stop.stop_requested()) return failure(error_code::cancelled, "stopped before its results were published");
   fs::rename(scratch, final_place, ec);

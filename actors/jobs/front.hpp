@@ -16,6 +16,7 @@ namespace horizons::jobs {
 
 struct front_limits {
   std::size_t queued_max = 1'000'000;
+  std::size_t queued_max_per_tenant = 1'000'000;
   milliseconds answer_timeout{30'000};
   int gpus_available = 0;
   int cpus_available = 1;
@@ -28,17 +29,30 @@ using answer = std::function<void(result<T>)>;
 class front {
 public:
   front(kit::system& system, std::shared_ptr<const shard_map> shards, kit::handle<scheduler_api> scheduler,
-        kit::handle<job_table_api> table, waiting_count waiting, std::vector<std::string> dataset_allow,
-        front_limits limits);
+        kit::handle<job_table_api> table, waiting_count waiting, std::shared_ptr<const waiting_by_tenant> waiting_of,
+        std::vector<std::string> dataset_allow, front_limits limits);
 
   /// Checks and stores a submission; answers when it is durable. `user_id` and `tenant` of the command are proven.
+  /// `traceparent` (W3C) may be empty: a new trace.
   /// Errors: invalid_argument (what is wrong and what would be right), conflict (exists with other content),
   /// limit_exceeded (the queue is full), unavailable (the journal cannot be reached), disk_full.
   struct accepted {
     bool is_new = true;
     json job;
   };
-  void submit(command c, answer<accepted> then) const;
+  void submit(command c, std::string traceparent, answer<accepted> then) const;
+
+  /// A submission or an order that came by a bridge. A submission that `submit` would refuse as invalid becomes a job
+  /// in state REJECTED. `mark` is stored with what the command causes, in the same transaction. Errors: limit_exceeded,
+  /// the queue is full; unavailable, timed_out, io, disk_full, try again; fenced, the mark's owner has lost its source;
+  /// conflict, not_found, invalid_argument: the command cannot be carried out.
+  struct taken {
+    bool changed = true;    // false: the same was here before
+    bool rejected = false;  // stored as REJECTED
+    bool marked = false;
+    json job;
+  };
+  void take(command c, std::string traceparent, std::optional<journal::source_mark> mark, answer<taken> then) const;
 
   /// order: cancel, pause, resume or retry.
   void give_order(job_key job, std::string_view order, std::string by, std::string reason, answer<json> then) const;
@@ -48,6 +62,9 @@ public:
   void fold(job_key job, answer<jobs::job> then) const;
 
 private:
+  result<void> check(const command& c) const;
+  result<void> check_queue(const std::string& tenant) const;
+  void send(jobs::submit message, answer<taken> then) const;
   void with_waiting(jobs::job j, answer<json> then) const;
 
   kit::system& system_;
@@ -55,6 +72,7 @@ private:
   kit::handle<scheduler_api> scheduler_;
   kit::handle<job_table_api> table_;
   waiting_count waiting_;
+  std::shared_ptr<const waiting_by_tenant> waiting_of_;
   std::vector<std::string> dataset_allow_;
   front_limits limits_;
 };

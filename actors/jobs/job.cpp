@@ -203,9 +203,13 @@ void job::apply(const event& e) {
                    tenant = e.tenant;
                    user_id = e.user_id;
                    job_id = e.job_id;
+                   correlation_id = e.correlation_id;
+                   traceparent = e.traceparent;
                    status = job_status::rejected;
+                   reason = f.error_class;
                    error = f.error;
-                   finished_at = e.time;
+                   submitted_at = finished_at = e.time;
+                   position = e.position;
                  },
                  [&](const job_cancelled& c) {
                    status = job_status::cancelled;
@@ -334,6 +338,14 @@ std::vector<event_data> accept(const command& c, const std::string& node) {
   q.new_status = name(job_status::queued);
   q.node = node;
   return {s, q};
+}
+
+std::vector<event_data> reject(const error& why) {
+  job_rejected r;
+  r.new_status = name(job_status::rejected);
+  r.error = {std::string(horizons::to_string(why.code)), "the submission was refused", why.text};
+  r.error_class = to_string(error_class::invalid);
+  return {r};
 }
 
 namespace {

@@ -164,6 +164,8 @@ struct decision {
 
 /// The first two events of a new job.
 std::vector<event_data> accept(const command& c, const std::string& node);
+/// The only event of a submission that came by a bridge and cannot be accepted.
+std::vector<event_data> reject(const error& why);
 
 /// What `input` does to `j`. An order that is not possible in the present state is an error `conflict` that names the
 /// state; a late or repeated report of an attempt is answered with effects only.

@@ -182,7 +182,12 @@ private:
   void take(job_message::submission& s) { create(s); }
 
   void take(job_message::instruction& i) {
-    step(i.what, [this, answer = i.answer](result<void> r) { r ? answer.deliver(j_.view()) : answer.fail(r.error()); });
+    step(
+        i.what.what,
+        [this, answer = i.answer, mark = i.what.mark.has_value()](result<bool> r) {
+          r ? answer.deliver({j_.view(), mark && *r}) : answer.fail(r.error());
+        },
+        i.what.mark);
   }
 
   void take(job_message::question& q) {
@@ -203,7 +208,7 @@ private:
       return;
     }
     offered_ = o;
-    step(start_attempt{env_->node_id, o.device}, [](result<void>) {});
+    step(start_attempt{env_->node_id, o.device}, [](const result<bool>&) {});
   }
 
   /// The scheduler holds a device for an attempt that began already: does the device know of it?
@@ -222,7 +227,7 @@ private:
     if (is_progress(input))  // only the newest counts
       for (auto& m : waiting_)
         if (auto* later = std::get_if<job_input>(&m.what); later && is_progress(*later)) return;
-    step(input, [](result<void>) {});
+    step(input, [](const result<bool>&) {});
   }
 
   void take(job_message::recovery&) {}  // loading has done what was needed
@@ -239,7 +244,9 @@ private:
     draft.user_id = c.user_id;
     draft.job_id = key_.job_id;
     draft.correlation_id = c.correlation_id;
-    fill(b, draft, accept(c, env_->node_id));
+    draft.traceparent = s.what.traceparent;
+    fill(b, draft, s.what.refused ? reject(*s.what.refused) : accept(c, env_->node_id));
+    if (s.what.mark) b.marks.push_back(*s.what.mark);
     busy_ = true;
     append(
         std::move(b), append_retry_first, /*give_up=*/true,
@@ -255,20 +262,22 @@ private:
                                ? "job_id " + id + " exists with other content; use another job_id"
                                : "idempotency_key belongs to job " + owner.job_id + ", submitted with other content"});
             else
-              answer.deliver({false, owner.job_id, nullptr});
+              answer.deliver({false, owner.job_id, nullptr, false});
             // What this actor knows of an existing job comes from the journal only.
           } else {
             fold(b, *r);
             phase_ = phase::ready;
-            answer.deliver({true, key_.job_id, j_.view()});
-            tell_scheduler();
+            answer.deliver({true, key_.job_id, j_.view(), !b.marks.empty()});
+            if (j_.status == job_status::queued) tell_scheduler();
           }
           pump();
         });
   }
 
-  /// Decides, appends, folds, carries out, then tells `done`.
-  void step(const job_input& input, std::function<void(result<void>)> done) {
+  /// Decides, appends (with `mark`, when there is something to append), folds, carries out, then tells `done` whether
+  /// anything was appended.
+  void step(const job_input& input, std::function<void(result<bool>)> done,
+            const std::optional<journal::source_mark>& mark = {}) {
     if (j_.status == job_status::none) return done(failure(not_found()));
     auto d = decide(j_, input, env_->retries, env_->node_id);
     if (!d) {
@@ -277,20 +286,21 @@ private:
     }
     if (d->events.empty()) {
       for (auto& e : d->effects) carry_out(e);
-      done({});
+      done(false);
       return;
     }
     journal::batch b;
     fill(b, j_, std::move(d->events));
+    if (mark) b.marks.push_back(*mark);
     busy_ = true;
     append(std::move(b), append_retry_first, /*give_up=*/false,
-           [this, input, done = std::move(done), effects = std::move(d->effects)](result<journal::append_outcome> r,
-                                                                                  const journal::batch& b) {
+           [this, input, mark, done = std::move(done), effects = std::move(d->effects)](
+               result<journal::append_outcome> r, const journal::batch& b) {
              busy_ = false;
              if (!r && r.error().code == error_code::conflict) {
                // Somebody of an earlier life has written: decide again on what is so.
-               load(true, [this, input, done] {
-                 step(input, done);
+               load(true, [this, input, mark, done] {
+                 step(input, done, mark);
                  pump();
                });
                return;
@@ -303,11 +313,11 @@ private:
                                    f->duration_s,
                                    {r.error().code, "its results cannot be recorded: " + r.error().text},
                                    error_class::invalid},
-                      [](result<void>) {});
+                      [](const result<bool>&) {});
              } else {
                fold(b, *r);
                for (auto& e : effects) carry_out(e);
-               done({});
+               done(true);
              }
              pump();
            });
@@ -349,7 +359,8 @@ private:
     self_.request(env_->writer, journal::append{*shared}, journal_timeout,
                   [this, shared, pause, give_up, done = std::move(done)](result<journal::append_outcome> r) mutable {
                     if (r || r.error().code == error_code::fenced) {
-                      if (!r) self_.fail("another node owns this shard: " + r.error().text);
+                      // With a mark it may be the bridge that lost its partition: its own affair.
+                      if (!r && shared->marks.empty()) self_.fail("another node owns this shard: " + r.error().text);
                       return done(std::move(r), *shared);
                     }
                     auto code = r.error().code;
@@ -367,7 +378,7 @@ private:
 
   // -- effects ----------------------------------------------------------------------------------------------------
 
-  void tell_scheduler() { env_->scheduler.send(job_waits{key_, j_.request.priority, j_.position, j_.attempt + 1}); }
+  void tell_scheduler() { env_->scheduler.send(waits(j_)); }
 
   void carry_out(const job_effect& effect) {
     std::visit(overloaded{

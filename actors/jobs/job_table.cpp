@@ -12,7 +12,7 @@ namespace sqlite = journal::sqlite;
 
 namespace {
 
-constexpr int table_version = 1;
+constexpr int table_version = 2;
 constexpr std::size_t folded_jobs_max = 10'000;  // kept in memory between events: some 2 KiB each
 
 constexpr const char* schema = R"(
@@ -20,7 +20,8 @@ constexpr const char* schema = R"(
   CREATE TABLE jobs (
     tenant TEXT NOT NULL, job_id TEXT NOT NULL, position INTEGER NOT NULL, status TEXT NOT NULL, open INTEGER NOT NULL,
     user_id TEXT NOT NULL, agent TEXT NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    submitted_ms INTEGER NOT NULL, snapshot TEXT NOT NULL,
+    submitted_ms INTEGER NOT NULL, snapshot TEXT NOT NULL, gpus INTEGER NOT NULL, cpus INTEGER NOT NULL,
+    walltime_s INTEGER NOT NULL, dataset INTEGER NOT NULL,
     PRIMARY KEY (tenant, job_id)) WITHOUT ROWID;
   CREATE INDEX jobs_by_position ON jobs (position);
   CREATE INDEX jobs_open ON jobs (position) WHERE open = 1;
@@ -45,12 +46,13 @@ struct job_table::state {
              {&begin, "BEGIN IMMEDIATE"},
              {&commit, "COMMIT"},
              {&rollback, "ROLLBACK"},
-             {&put, "INSERT OR REPLACE INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
+             {&put,
+              "INSERT OR REPLACE INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"},
              {&get, "SELECT snapshot FROM jobs WHERE tenant = ?1 AND job_id = ?2"},
              {&move, "UPDATE meta SET position = ?1"},
              {&open_page,
-              "SELECT tenant, job_id, status, priority, position, attempt FROM jobs WHERE open = 1 AND position > ?1 "
-              "ORDER BY position LIMIT ?2"}})
+              "SELECT tenant, job_id, status, priority, position, attempt, user_id, gpus, cpus, walltime_s, dataset "
+              "FROM jobs WHERE open = 1 AND position > ?1 ORDER BY position LIMIT ?2"}})
       if (auto ok = one(*s, sql); !ok) return ok;
     return {};
   }
@@ -80,6 +82,10 @@ struct job_table::state {
         .bind(9, std::int64_t{j.attempt})
         .bind(10, std::int64_t{submitted})
         .bind(11, snapshot)
+        .bind(12, std::int64_t{j.request.wants.gpus})
+        .bind(13, std::int64_t{j.request.wants.cpus})
+        .bind(14, std::int64_t{j.request.wants.walltime_s})
+        .bind(15, static_cast<std::int64_t>(std::hash<std::string>{}(j.request.dataset)))
         .run();
   }
 
@@ -230,7 +236,12 @@ result<std::vector<open_job>> job_table::open_jobs(std::uint64_t after, std::siz
                    *status,
                    static_cast<int>(s.integer(3)),
                    s.natural(4),
-                   static_cast<int>(s.integer(5))});
+                   static_cast<int>(s.integer(5)),
+                   std::string(s.text(6)),
+                   static_cast<int>(s.integer(7)),
+                   static_cast<int>(s.integer(8)),
+                   s.integer(9),
+                   static_cast<std::uint64_t>(s.integer(10))});
   }
 }
 

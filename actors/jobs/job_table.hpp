@@ -36,6 +36,10 @@ struct open_job {
   int priority = 3;
   std::uint64_t position = 0;  // of job.submitted
   int attempt = 0;
+  std::string user;
+  int gpus = 0, cpus = 1;
+  std::int64_t walltime_s = 0;
+  std::uint64_t dataset = 0;  // a hash of its name
 };
 
 /// The table itself, without an actor. Not thread safe.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "actors/jobs/job.hpp"
+#include "actors/jobs/job_table.hpp"
 #include "actors/jobs/scheduler_core.hpp"
 #include "gpu/device.hpp"
 #include "messages/commands.hpp"
@@ -32,20 +33,28 @@ inline std::string unit_id(const job_key& job, int attempt) {
 struct submit {
   struct reply {
     bool is_new = true;
-    std::string job_id;  // the existing job's when not new: it may live on another shard
-    json view;           // empty when the job lives on another shard
+    std::string job_id;   // the existing job's when not new: it may live on another shard
+    json view;            // empty when the job lives on another shard
+    bool marked = false;  // `mark` was stored with the job
   };
   command what;        // job_id set, user_id and tenant proven
   std::string digest;  // of the content
+  std::string traceparent;
+  std::optional<error> refused;  // it is stored as REJECTED, for this reason
+  std::optional<journal::source_mark> mark;
   friend std::size_t bytes_of(const submit& s) { return sizeof(s) + s.what.dataset.size() + 256; }
 };
 
 /// cancel, pause, resume or retry, by somebody. Answered with the job afterwards.
 struct order {
   static constexpr auto lane = kit::lane::control;
-  using reply = json;
+  struct reply {
+    json view;
+    bool marked = false;  // something changed, and `mark` was stored with it
+  };
   job_key job;
   job_input what;  // cancel_job, pause_job, resume_job or retry_job
+  std::optional<journal::source_mark> mark;
 };
 
 struct get_job {
@@ -98,8 +107,8 @@ struct job_message {
     kit::promise<submit::reply> answer;
   };
   struct instruction {
-    job_input what;
-    kit::promise<json> answer;
+    order what;
+    kit::promise<order::reply> answer;
   };
   struct question {
     kit::promise<jobs::job> answer;
@@ -124,13 +133,12 @@ using job_api = kit::accepts<job_message, passivate>;
 // -- to the scheduler ---------------------------------------------------------------------------------------------
 
 /// May be said any number of times.
-struct job_waits {
+struct job_waits : waiting_job {
   static constexpr auto lane = kit::lane::control;  // bounded by jobs.queued_max at the doors
-  job_key job;
-  int priority = 3;
-  std::uint64_t order = 0;
-  int attempt = 1;  // that would start next
 };
+/// What a queued job tells the scheduler.
+job_waits waits(const job& j);
+job_waits waits(const open_job& j);
 
 struct job_leaves {
   static constexpr auto lane = kit::lane::control;

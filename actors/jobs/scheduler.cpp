@@ -1,7 +1,7 @@
 #include "actors/jobs/scheduler.hpp"
 
 #include <charconv>
-#include <unordered_map>
+#include <map>
 
 namespace horizons::jobs {
 
@@ -9,10 +9,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto preempt_interval = 5s;  // waiting alone may be what makes a job worth another's place
+
 /// What outlives a restart of the scheduler's actor.
 struct memory {
   int starts = 0;
   bool held = false;
+  std::map<std::string, std::vector<std::string>> gangs;  // devices by unit: only the first one knows the unit
 };
 
 /// The inverse of unit_id; nothing for units that are not attempts of jobs.
@@ -29,33 +32,37 @@ public:
   scheduler(kit::context& self, std::shared_ptr<const scheduler_environment> env, std::shared_ptr<memory> kept)
       : self_(self), env_(std::move(env)), kept_(std::move(kept)), core_(env_->limits) {
     const bool first = kept_->starts++ == 0 && !env_->told->load();
+    env_->waiting->store(0, std::memory_order_relaxed);  // who waits is learned anew
+    env_->waiting_of->clear();
     for (auto& d : env_->devices) {
       if (!first && d.actor) {
         find_device(d);
         continue;
       }
-      core_.device_up(d.name, d.slots);
+      core_.device_up(d.name, d.slots, d.is_accelerator);
       if (d.actor) watch_device(d);
     }
     if (!first && env_->open_jobs.table) learn_jobs();
     watch_offers();
+    if (env_->preempt) watch_urgency();
   }
 
   void step(const job_waits& m) {
-    if (auto at = given_.find(unit_id(m.job, m.attempt)); at != given_.end())
-      return offer(at->second);  // it never heard of it
-    core_.enqueue(m.job, m.priority, m.order, self_.now(), m.attempt);
+    if (auto* r = core_.running(m.job, m.attempt)) return offer(*r);  // it never heard of it
+    core_.enqueue(m, self_.now());
+    count(m.job.tenant);
     assign();
   }
   void step(const job_leaves& m) {
     core_.dequeue(m.job);
+    count(m.job.tenant);
     assign();
   }
   void step(const device_free& m) {
-    auto at = given_.find(unit_id(m.job, m.attempt));
-    if (at == given_.end() || at->second.device != m.device) return;
-    given_.erase(at);
-    core_.release(m.device);
+    auto* r = core_.running(m.job, m.attempt);
+    if (!r || r->devices.front() != m.device) return;
+    if (r->devices.size() > 1) kept_->gangs.erase(unit_id(m.job, m.attempt));
+    core_.release(m.job, m.attempt, self_.now());
     assign();
   }
   void step(const hold& m) {
@@ -63,39 +70,45 @@ public:
     assign();
   }
 
-  std::string why(const why_waiting& m) const {
-    auto ahead = core_.ahead_of(m.job, self_.now());
-    if (!ahead) return "";
-    if (kept_->held) return "the node is stopping or held";
-    return *ahead == 0 ? "next in line" : std::to_string(*ahead) + " ahead";
+  std::string why(const why_waiting& m) {
+    auto reason = core_.why(m.job, self_.now());
+    return !reason.empty() && kept_->held ? "the node is stopping or held" : reason;
   }
 
 private:
-  struct given {
-    job_key job;
-    int attempt;
-    std::string device;
-    kit::instant since;
-  };
-
   void assign() {
-    if (!kept_->held && !learning_)
-      for (auto& a : core_.assign(self_.now())) {
-        auto unit = unit_id(a.job, a.attempt);
-        offer(given_[unit] = {std::move(a.job), a.attempt, std::move(a.device), self_.now()});
-      }
-    env_->waiting->store(core_.waiting(), std::memory_order_relaxed);
+    if (kept_->held || learning_) return;
+    for (auto& a : core_.assign(self_.now())) {
+      if (a.devices.size() > 1) kept_->gangs[unit_id(a.job, a.attempt)] = a.devices;
+      count(a.job.tenant);
+      env_->offer({std::move(a.job), a.attempt, std::move(a.devices.front())});
+    }
   }
 
-  void offer(const given& g) { env_->offer({g.job, g.attempt, g.device}); }
+  /// Tells the doors.
+  void count(const std::string& tenant) {
+    env_->waiting->store(core_.waiting(), std::memory_order_relaxed);
+    env_->waiting_of->set(tenant, core_.waiting_of(tenant));
+  }
+
+  void offer(const running_job& r) { env_->offer({r.job.job, r.job.attempt, r.devices.front()}); }
 
   /// An offer may be lost with whoever held it.
   void watch_offers() {
     self_.after(env_->offer_again, [this] {
       if (!kept_->held)
-        for (auto& [_, g] : given_)
-          if (self_.now() - g.since >= env_->offer_again) offer(g);
+        core_.for_each_running([this](const running_job& r) {
+          if (self_.now() - r.since >= env_->offer_again) offer(r);
+        });
       watch_offers();
+    });
+  }
+
+  void watch_urgency() {
+    self_.after(preempt_interval, [this] {
+      if (!kept_->held && !learning_)
+        for (auto& p : core_.preempt(self_.now())) env_->preempt(std::move(p));
+      watch_urgency();
     });
   }
 
@@ -118,13 +131,20 @@ private:
         return;
       }
       for (auto& unit : r->units)
-        if (auto a = attempt_of(unit)) given_.try_emplace(unit, given{a->first, a->second, d.name, self_.now()});
-      core_.device_up(d.name, d.slots);
-      for (auto& [_, g] : given_)
-        if (g.device == d.name) core_.occupy(d.name);
+        if (auto a = attempt_of(unit)) found(std::move(a->first), a->second, unit, d);
+      core_.device_up(d.name, d.slots, d.is_accelerator);
       watch_device(d);
       assign();
     });
+  }
+
+  void found(job_key job, int attempt, const std::string& unit, const device& d) {
+    auto gang = kept_->gangs.find(unit);
+    auto devices = gang == kept_->gangs.end() ? std::vector{d.name} : gang->second;
+    waiting_job runs{std::move(job)};
+    runs.attempt = attempt;
+    runs.gpus = d.is_accelerator ? static_cast<int>(devices.size()) : 0;
+    core_.found_running(runs, std::move(devices), self_.now());
   }
 
   // -- after a restart --------------------------------------------------------------------------------------------
@@ -134,8 +154,7 @@ private:
     for_each_open_job(
         self_, env_->open_jobs,
         [this](const open_job& open) {
-          if (open.status == job_status::queued)
-            step(job_waits{open.job, open.priority, open.position, open.attempt + 1});
+          if (open.status == job_status::queued) step(waits(open));
         },
         [this] {
           learning_ = false;
@@ -147,11 +166,38 @@ private:
   std::shared_ptr<const scheduler_environment> env_;
   std::shared_ptr<memory> kept_;
   scheduler_core core_;
-  std::unordered_map<std::string, given> given_;  // by unit: at most one per slot, and some that stop
   bool learning_ = false;
 };
 
 }  // namespace
+
+job_waits waits(const job& j) {
+  job_waits w;
+  w.job = {j.tenant, j.job_id};
+  w.priority = j.request.priority;
+  w.order = j.position;
+  w.attempt = j.attempt + 1;
+  w.user = j.user_id;
+  w.gpus = j.request.wants.gpus;
+  w.cpus = j.request.wants.cpus;
+  w.walltime_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(j.request.wants.walltime_s, 0, 1'000'000'000));
+  w.dataset = std::hash<std::string>{}(j.request.dataset);
+  return w;
+}
+
+job_waits waits(const open_job& j) {
+  job_waits w;
+  w.job = j.job;
+  w.priority = j.priority;
+  w.order = j.position;
+  w.attempt = j.attempt + 1;
+  w.user = j.user;
+  w.gpus = j.gpus;
+  w.cpus = j.cpus;
+  w.walltime_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(j.walltime_s, 0, 1'000'000'000));
+  w.dataset = j.dataset;
+  return w;
+}
 
 kit::actor_body scheduler_actor(scheduler_environment environment) {
   auto env = std::make_shared<const scheduler_environment>(std::move(environment));

@@ -1,94 +1,85 @@
-// Decides which waiting job gets the next free device. Knows no actor or clock: it is told the time.
+// Decides which waiting job gets which free devices. Knows no actor or clock: it is told the time.
 //
-// Order: priority 1 before 5, within a priority first come first served by journal position. A job that waits rises
-// one priority per `ageing`, so that nothing starves behind a stream of urgent work.
+// Order (scheduler_queue.hpp): priority 1 before 5, rising with the wait; among users and tenants by their shares; else
+// first come first served. The first in order that its quotas allow is next. When it wants more devices than are free,
+// those that are become a reservation: others start meanwhile only on devices it does not need, or when they will have
+// ended before it could start. So a gang starts whole and waits no longer than the longest walltime before it.
 #pragma once
 
-#include <array>
-#include <chrono>
-#include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "runtime/kit/kit.hpp"
+#include "actors/jobs/scheduler_devices.hpp"
+#include "actors/jobs/scheduler_queue.hpp"
 
 namespace horizons::jobs {
 
-using kit::instant;
-
-struct job_key {
-  std::string tenant, job_id;
-  friend auto operator<=>(const job_key&, const job_key&) = default;
-};
-
-struct job_key_hash {
-  std::size_t operator()(const job_key& k) const {
-    return std::hash<std::string>{}(k.tenant) * 31 + std::hash<std::string>{}(k.job_id);
-  }
-};
-
-struct scheduler_limits {
-  std::chrono::seconds ageing{600};  // waiting this long is worth one priority
-};
-
-/// "Give this device to this job."
+/// "Give these devices to this job."
 struct assignment {
   job_key job;
-  std::string device;
   int attempt = 1;
+  std::vector<std::string> devices;  // at least one; the first runs it
+};
+
+/// "Ask this running attempt to write a checkpoint and give its devices back."
+struct preemption {
+  job_key job;
+  int attempt = 1;
+  std::string reason;  // "gives way to job x of priority 1"
 };
 
 class scheduler_core {
 public:
-  explicit scheduler_core(scheduler_limits limits = {}) : limits_(limits) {}
+  explicit scheduler_core(scheduler_limits limits = {}) : limits_(limits), queue_(std::move(limits)) {}
 
-  /// A job waits to start `attempt`. `order` is its journal position: smaller came first. Waiting twice is once, for
-  /// the attempt said last.
-  void enqueue(job_key job, int priority, std::uint64_t order, instant now, int attempt = 1);
+  /// A job waits. Waiting twice is once, for the attempt said last.
+  void enqueue(const waiting_job& job, instant now) { queue_.enqueue(job, now); }
   /// It waits no longer (cancelled, paused). Unknown: nothing.
-  void dequeue(const job_key& job);
+  void dequeue(const job_key& job) { queue_.dequeue(job); }
 
-  void device_up(std::string device, std::size_t slots);
-  void device_down(const std::string& device);
-  /// A unit is found running there that this scheduler did not assign.
-  void occupy(const std::string& device);
-  /// One unit on `device` has ended, or an assignment was not wanted.
-  void release(const std::string& device);
+  /// A device is there; attempts that are known to hold it hold it still.
+  void device_up(const std::string& name, std::size_t slots, bool is_accelerator = false);
+  void device_down(const std::string& name) { board_.down(name); }
+  /// An attempt is found on devices that this scheduler did not give it. Known already: nothing.
+  void found_running(const waiting_job& job, std::vector<std::string> devices, instant now);
+  /// The attempt needs its devices no longer. False: it holds none.
+  bool release(const job_key& job, int attempt, instant now);
 
-  /// Every assignment that is possible now; each takes a slot and leaves the queue.
+  /// Every start that is possible now; each takes its devices and leaves the queue.
   std::vector<assignment> assign(instant now);
+  /// Who should give way to the first in order, all that it needs or nobody. Each is named once.
+  std::vector<preemption> preempt(instant now);
 
-  std::size_t waiting() const { return where_.size(); }
-  std::size_t free_slots() const;
-  /// How many jobs would start before this one if nothing changed; nothing when it does not wait.
+  const running_job* running(const job_key& job, int attempt) const { return board_.find(job, attempt); }
+  template <class Function>
+  void for_each_running(Function f) const {
+    for (auto& [_, r] : board_.running()) f(r);
+  }
+  std::size_t waiting() const { return queue_.waiting(); }
+  std::size_t waiting_of(std::string_view tenant) const { return queue_.waiting_of(tenant); }
+  std::size_t free_slots() const { return board_.free_slots(); }
+
+  /// How many jobs would start before this one if nothing changed, counted up to 10,000; nothing when it does not wait.
   std::optional<std::size_t> ahead_of(const job_key& job, instant now) const;
+  /// Why it waits: "2 ahead, quota gpus=1 of user x used"; empty when it does not wait.
+  std::string why(const job_key& job, instant now);
 
 private:
-  static constexpr int priorities = 5;
-  struct entry {
-    job_key job;
-    instant since;
-  };
-  struct place {
-    int priority;
-    std::uint64_t order;
-    int attempt;
-  };
-  using queue = std::map<std::uint64_t, entry>;  // by order
+  using bucket = waiting_queue::bucket;
+  using item = waiting_queue::item;
 
-  double rank(int priority, const entry& e, instant now) const;
-  std::optional<int> best(instant now) const;
+  bool can_ever(int gpus) const { return devices_for(gpus) <= board_.devices(gpus > 0); }
+  std::optional<waiting_queue::candidate> first(instant now);
+  std::vector<std::string> place(const bucket& b, const item& job, instant now, const reservation* kept = {}) const;
+  reservation reserve_for(const waiting_queue::candidate& c, instant now) const;
+  assignment start(const item& job, std::vector<std::string> devices, instant now);
+  void settle(instant now);
 
   scheduler_limits limits_;
-  std::array<queue, priorities> queues_;
-  std::unordered_map<job_key, place, job_key_hash> where_;
-  struct slots {
-    std::size_t all = 0, used = 0;
-  };
-  std::map<std::string, slots> devices_;
+  waiting_queue queue_;
+  device_board board_;
+  std::optional<instant> settled_;
 };
 
 }  // namespace horizons::jobs

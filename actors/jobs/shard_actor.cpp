@@ -90,8 +90,9 @@ kit::actor_body shard_actor(std::shared_ptr<const job_environment> env, std::uin
           job_key key{m.what.tenant, m.what.job_id};
           s->route(key, {job_message::submission{std::move(m), std::move(answer)}});
         })
-        .on<order>([s](order& m, kit::promise<json> answer) {
-          s->route(m.job, {job_message::instruction{std::move(m.what), std::move(answer)}});
+        .on<order>([s](order& m, kit::promise<order::reply> answer) {
+          auto job = m.job;
+          s->route(job, {job_message::instruction{std::move(m), std::move(answer)}});
         })
         .on<get_job>([s](const get_job& m, kit::promise<job> answer) {
           s->route(m.job, {job_message::question{std::move(answer)}});

@@ -144,6 +144,13 @@ result<void> fits_output::check(int status) const {
   return write_failure(path_, number, fits_words(status));
 }
 
+void fits_output::flush() const {
+  int status = 0;
+  fits_flush_buffer(file_.get(), 0, &status);
+  (void)sync_path(temporary_, O_RDONLY);
+  errno = 0;  // what went wrong shows again at the next write, or in the commit
+}
+
 result<void> fits_output::commit() {
   int status = 0;
   errno = 0;

@@ -40,6 +40,9 @@ public:
   fitsfile* get() const { return file_.get(); }
   /// Turns the status of the calls since the last check into an error: disk_full, else io.
   result<void> check(int status) const;
+  /// Brings what was written so far to the disk, as far as that works: so much less for the commit, which cannot be
+  /// interrupted.
+  void flush() const;
   /// Closes, fsyncs, renames, fsyncs the folder.
   result<void> commit();
 

@@ -1,5 +1,6 @@
 #include "actors/observations/fits_image.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cmath>
@@ -13,7 +14,8 @@ namespace horizons::observations {
 namespace {
 
 constexpr double degree = std::numbers::pi / 180;
-constexpr double side_max = 65'536;  // pixels: a corrupt NAXIS must not become an allocation
+constexpr std::size_t pixels_per_write = std::size_t{4} << 20;  // 16 MiB between two looks at the stop token
+constexpr double side_max = 65'536;                             // pixels: a corrupt NAXIS must not become an allocation
 
 double stokes_code(const std::string& name) {
   constexpr std::array<const char*, 4> positive = {"I", "Q", "U", "V"};
@@ -72,7 +74,7 @@ result<void> read_direction(fitsfile* file, const std::filesystem::path& path, f
 }  // namespace
 
 result<void> write_fits_image(const std::filesystem::path& path, const fits_image_header& header,
-                              std::span<const float> pixels) {
+                              std::span<const float> pixels, const std::stop_token& stop) {
   const auto& g = header.geometry;
   if (pixels.size() != g.pixels() || pixels.empty())
     return failure(error_code::invalid_argument, path.string() + ": " + std::to_string(pixels.size()) +
@@ -117,7 +119,13 @@ result<void> write_fits_image(const std::filesystem::path& path, const fits_imag
                            {"DATE-OBS", &header.date_obs}})
     if (!text->empty()) write_key(f, key, *text, &status);
   for (const auto& line : header.history) fits_write_history(f, line.c_str(), &status);
-  fits_write_img(f, TFLOAT, 1, static_cast<LONGLONG>(pixels.size()), const_cast<float*>(pixels.data()), &status);
+  for (std::size_t first = 0; first < pixels.size(); first += pixels_per_write) {
+    if (stop.stop_requested()) return failure(error_code::cancelled, path.string() + ": writing was cancelled");
+    auto part = pixels.subspan(first, std::min(pixels_per_write, pixels.size() - first));
+    fits_write_img(f, TFLOAT, static_cast<LONGLONG>(first + 1), static_cast<LONGLONG>(part.size()),
+                   const_cast<float*>(part.data()), &status);
+    if (status == 0 && first > 0) file->flush();
+  }
   if (auto good = file->check(status); !good) return good;
   return file->commit();
 }

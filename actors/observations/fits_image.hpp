@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -24,9 +25,10 @@ struct fits_image_header {
   std::vector<std::string> history;
 };
 
-/// pixels [ny][nx] float; axes RA---SIN, DEC--SIN, FREQ, STOKES. Complete or absent (temporary name, fsync, rename).
+/// pixels [ny][nx] float; axes RA---SIN, DEC--SIN, FREQ, STOKES. Complete or absent (temporary name, fsync, rename);
+/// absent and `cancelled` when `stop` is requested.
 result<void> write_fits_image(const std::filesystem::path& path, const fits_image_header& header,
-                              std::span<const float> pixels);
+                              std::span<const float> pixels, const std::stop_token& stop = {});
 
 struct fits_image {
   fits_image_header header;

@@ -1,9 +1,12 @@
-// How fast events become durable in the SQLite journal, by batch size, beside a bare prepared INSERT of the same rows
-// into the same table with the same indexes, settings and batch size, in the same run. The bare insert is given its
-// rows ready made (JSON, identifiers, chain); ours starts from events.
+// How fast events become durable in the SQLite and the PostgreSQL journal, by batch size, beside a bare prepared INSERT
+// (PostgreSQL: INSERT … SELECT unnest(…) ON CONFLICT DO NOTHING) of the same rows into the same table with the same
+// indexes, settings and batch size, in the same run. The bare insert is given its rows ready made (JSON, identifiers,
+// chain); ours starts from events. PostgreSQL: the server that HORIZONS_JOURNAL_URL names; without it, SQLite alone.
 //   bench-journal [--json FILE] [--folder DIR]
 #include <sqlite3.h>
 #include <unistd.h>
+
+#include <pqxx/pqxx>
 
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +20,8 @@
 #include "runtime/journal/admission.hpp"
 #include "runtime/journal/chain.hpp"
 #include "runtime/journal/journal.hpp"
+#include "runtime/journal/postgres.hpp"
+#include "runtime/journal/postgres_array.hpp"
 
 namespace {
 
@@ -83,8 +88,8 @@ struct sizes {
   std::size_t batch, count;
 };
 
-double ours(const std::string& path, const std::vector<event>& events, std::size_t batch_size) {
-  auto opened = open_store("sqlite:" + path, {"bench", "bench", {}});
+double ours(const std::string& url, const std::vector<event>& events, std::size_t batch_size) {
+  auto opened = open_store(url, {"bench", "bench", {}});
   if (!opened) stop(opened.error().text);
   std::vector<batch> batches;
   for (std::size_t i = 0; i < events.size(); i += batch_size) {
@@ -140,6 +145,56 @@ double bare(const std::string& path, const std::vector<event>& events, const std
   return seconds;
 }
 
+/// A schema of the database that HORIZONS_JOURNAL_URL names; none: no PostgreSQL here.
+struct postgres_journal {
+  std::string server = std::getenv("HORIZONS_JOURNAL_URL") ? std::getenv("HORIZONS_JOURNAL_URL") : "";
+  std::string schema = "journal_bench_" + std::to_string(::getpid());
+
+  std::string url() const { return server + (server.find('?') == std::string::npos ? "?" : "&") + "schema=" + schema; }
+  std::unique_ptr<postgres::connection> connect() const {
+    auto db = postgres::connection::open(postgres::parse_url(url()).value());
+    if (!db) stop(db.error().text);
+    return std::move(*db);
+  }
+  void drop() const { (void)connect()->run("drop schema if exists " + schema + " cascade; checkpoint"); }
+};
+
+double bare(const postgres_journal& journal, const std::vector<event>& events, const std::vector<ready_row>& rows,
+            std::size_t batch_size) {
+  {
+    if (auto made = open_store(journal.url(), {"bench", "bench", {}}); !made) stop(made.error().text);
+  }
+  const auto db = journal.connect();
+  return bench::seconds_of([&] {
+    for (std::size_t i = 0; i < events.size();) {
+      using postgres::array;
+      using postgres::element;
+      array positions(element::int8), ids(element::uuid), tenants(element::text), jobs(element::text),
+          sequences(element::int8), types(element::text), times(element::int8), shards(element::int2),
+          texts(element::text), chains(element::bytea);
+      for (const auto end = std::min(events.size(), i + batch_size); i < end; ++i) {
+        const auto& e = events[i];
+        positions.add(std::int64_t(i + 1), 8);
+        ids.add(rows[i].id);
+        tenants.add(e.tenant);
+        jobs.add(e.job_id);
+        sequences.add(std::int64_t(e.sequence), 8);
+        types.add(type_of(e.data));
+        times.add(e.time.time_since_epoch().count(), 8);
+        shards.add(0, 2);
+        texts.add(rows[i].data);
+        chains.add(rows[i].chain);
+      }
+      const auto done = db->ask(
+          "insert into events select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], "
+          "$6::text[], $7::bigint[], $8::smallint[], $9::text[], $10::bytea[]) on conflict do nothing",
+          positions.parameter(), ids.parameter(), tenants.parameter(), jobs.parameter(), sequences.parameter(),
+          types.parameter(), times.parameter(), shards.parameter(), texts.parameter(), chains.parameter());
+      if (!done) stop(done.error().text);
+    }
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -157,6 +212,10 @@ int main(int argc, char** argv) {
     for (const char* end : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(path + end);
   };
 
+  const postgres_journal server;
+  std::string server_version = "not measured: HORIZONS_JOURNAL_URL is not set";
+  if (!server.server.empty())
+    server_version = server.connect()->run("show server_version").value()[0][0].as<std::string>();
   std::vector<bench::row> rows;
   constexpr int repeats = 5;
   for (const auto [batch_size, count] :
@@ -173,22 +232,38 @@ int main(int argc, char** argv) {
     std::vector<double> us, them;  // taken in turns: what disturbs one disturbs the other
     for (int i = 0; i < repeats; ++i) {
       clean();
-      us.push_back(ours(path, events, batch_size));
+      us.push_back(ours("sqlite:" + path, events, batch_size));
       clean();
       them.push_back(bare(path, events, ready, batch_size));
     }
     clean();
     const auto u = bench::median_of(us), t = bench::median_of(them);
-    rows.push_back(bench::compare("append, " + std::to_string(batch_size) + " events per commit", "events/s",
+    rows.push_back(bench::compare("SQLite append, " + std::to_string(batch_size) + " events per commit", "events/s",
                                   bench::better::higher, double(count) / u.seconds,
                                   "bare prepared INSERT, SQLite " SQLITE_VERSION, double(count) / t.seconds, 0.8,
                                   std::max(u.spread, t.spread)));
+    if (server.server.empty()) continue;
+    us.clear();
+    them.clear();
+    for (int i = 0; i < repeats; ++i) {
+      server.drop();
+      us.push_back(ours(server.url(), events, batch_size));
+      server.drop();
+      them.push_back(bare(server, events, ready, batch_size));
+    }
+    server.drop();
+    const auto pu = bench::median_of(us), pt = bench::median_of(them);
+    rows.push_back(bench::compare("PostgreSQL append, " + std::to_string(batch_size) + " events per commit", "events/s",
+                                  bench::better::higher, double(count) / pu.seconds,
+                                  "bare prepared INSERT … SELECT unnest, PostgreSQL " + server_version,
+                                  double(count) / pt.seconds, 0.8, std::max(pu.spread, pt.spread)));
   }
   bench::print(rows);
   const nlohmann::json conditions{{"cores", std::thread::hardware_concurrency()},
                                   {"repeats", repeats},
                                   {"folder", "local disk, synced at every commit"},
                                   {"sqlite", SQLITE_VERSION},
+                                  {"postgresql", server_version},
                                   {"measured", "median, ours and peer in turns"}};
   return bench::write_json(json_file, conditions, rows) ? 0 : 1;
 }

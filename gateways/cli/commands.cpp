@@ -1,37 +1,25 @@
 #include "gateways/cli/commands.hpp"
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
-#include "gateways/cli/client.hpp"
+#include "gateways/bridges/publish.hpp"
+#include "gateways/cli/actor_commands.hpp"
+#include "gateways/cli/asking.hpp"
+#include "gateways/cli/bridge_commands.hpp"
 #include "gateways/cli/follow.hpp"
 #include "gateways/cli/table.hpp"
 #include "gateways/cli/tree.hpp"
 #include "messages/text.hpp"
+#include "messages/ulid.hpp"
 
 namespace horizons::cli {
 namespace {
 
 constexpr std::size_t file_bytes_max = 1 << 20;  // as the node takes
-
-std::string token_of(const client_options& o) {
-  if (!o.token.empty()) return o.token;
-  if (const char* given = std::getenv("HORIZONS_TOKEN")) return given;
-  const auto loaded = load_configuration(sources_of(o));
-  std::string token;
-  if (loaded) std::ifstream(std::filesystem::path(loaded->config.node.data_dir) / "token") >> token;
-  return token;
-}
-
-client client_of(const client_options& o) { return client(o.node, token_of(o)); }
-
-std::string shown(const json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || found->is_null()) return {};
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
 
 std::string percent(const json& job) {
   const auto found = job.find("progress");
@@ -39,34 +27,12 @@ std::string percent(const json& job) {
                                                   : "";
 }
 
-/// The body as an object, or a failure that names the node.
-result<json> object_of(const answer& a) {
-  auto body = json::parse(a.body, nullptr, false);
-  if (!body.is_object())
-    return failure(error_code::unreadable, "the answer is no JSON object; is a Cosmic Horizons node at this address?");
-  return body;
-}
-
-/// Asks, and shows the answer with `show` (or as it is with --json).
-template <class F>
-int ask_and_show(const client_options& o, const std::string& what, const std::string& method, const std::string& path,
-                 const std::string& body, F show) {
-  const auto a = client_of(o).ask(method, path, body);
-  if (!a || a->status / 100 != 2) return report(a, what, std::cerr);
-  const auto object = object_of(*a);
-  if (!object) return report(failure(object.error()), what, std::cerr);
-  if (o.json)
-    std::cout << a->body << '\n';
-  else
-    show(*object);
-  return done;
-}
-
 // -- submit -----------------------------------------------------------------------------------------------------
 
 struct submit_options {
   std::string file, agent, dataset, user, key;
   std::vector<std::string> params;
+  std::string via = "http";
   int priority = 0;
   bool wait = false;
 };
@@ -112,12 +78,38 @@ result<json> submission_of(const submit_options& s) {
   return body;
 }
 
+/// Through a broker: the job's id is made here, so that it can be watched.
+int submit_via(const client_options& o, const submit_options& s, json body) {
+  const auto config = load_configuration(sources_of(o));
+  if (!config) {
+    std::cerr << config.error().text << '\n';
+    return bad_arguments;
+  }
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  const auto id = shown(body, "job_id").empty() ? make_ulid(now) : shown(body, "job_id");
+  body["job_id"] = id;
+  const auto sent =
+      bridges::publish_submission(config->config, s.via, id, body.dump(-1, ' ', false, json::error_handler_t::replace));
+  if (!sent) {
+    std::cerr << "submitting via " << s.via << ": " << sent.error().text << '\n';
+    return sent.error().code == error_code::invalid_argument ? bad_arguments : failed;
+  }
+  if (o.json)
+    std::cout << json{{"job_id", id}, {"via", s.via}}.dump() << '\n';
+  else
+    std::cout << "job " << id << "  sent to " << s.via << '\n';
+  if (s.wait) return follow(client_of(o), id, std::cout, o.json);
+  if (!o.json) std::cout << "watch it: horizons job " << id << " --follow\n";
+  return done;
+}
+
 int submit(const client_options& o, const submit_options& s) {
-  const auto body = submission_of(s);
+  auto body = submission_of(s);
   if (!body) {
     std::cerr << body.error().text << '\n';
     return bad_arguments;
   }
+  if (s.via != "http") return submit_via(o, s, std::move(*body));
   const auto c = client_of(o);
   const auto a = c.ask("POST", "/api/jobs", body->dump(-1, ' ', false, json::error_handler_t::replace));
   if (!a || a->status / 100 != 2) return report(a, "submitting", std::cerr);
@@ -283,6 +275,9 @@ void add_client_commands(CLI::App& app, client_options& o, int& exit_status) {
   submit_command->add_option("--priority", s->priority, "1 (highest) to 5")->check(CLI::Range(1, 5));
   submit_command->add_option("--user", s->user, "A label in open mode");
   submit_command->add_option("--idempotency-key", s->key, "The same key gives the same job");
+  submit_command->add_option("--via", s->via, "http, kafka or rabbitmq: which door; brokers as configured")
+      ->check(CLI::IsMember({"http", "kafka", "rabbitmq"}))
+      ->capture_default_str();
   submit_command->add_flag("--wait", s->wait, "Show progress until the job ends");
   submit_command->callback([&o, &exit_status, s] { exit_status = submit(o, *s); });
 
@@ -325,6 +320,9 @@ void add_client_commands(CLI::App& app, client_options& o, int& exit_status) {
     exit_status =
         ask_and_show(o, "the tree", "GET", "/api/tree", "", [](const json& root) { std::cout << draw_tree(root); });
   });
+
+  add_bridge_commands(app, o, exit_status);
+  add_actor_commands(app, o, exit_status);
 
   auto* config = command("config", "Configuration");
   config->require_subcommand(1);

@@ -1,4 +1,4 @@
-// The sub-commands that talk to a node: submit, jobs, job, cancel, pause, resume, retry, events, tree; and
+// The sub-commands that talk to a node: submit, jobs, job, cancel, pause, resume, retry, events, tree, dlq, bridge; and
 // `config check`. They print to standard output, mistakes to standard error.
 #pragma once
 

@@ -72,7 +72,8 @@ void tell(const json& e, const std::string& job_id, progress_bar& bar, std::ostr
   } else if (type == "job.failed" || type == "job.rejected") {
     bar.finish();
     const auto error = data.value("error", json::object());
-    out << "job " << job_id << "  FAILED  " << text_in(error, "title") << "\n  " << text_in(error, "detail") << '\n';
+    out << "job " << job_id << (type == "job.failed" ? "  FAILED  " : "  REJECTED  ") << text_in(error, "title")
+        << "\n  " << text_in(error, "detail") << '\n';
     w.final_status = "FAILED";
   } else if (type == "job.cancelled") {
     bar.finish();

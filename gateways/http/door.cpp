@@ -9,6 +9,8 @@ door::door(services s, access_rules rules) : services_(std::move(s)), rules_(std
   add_job_routes(router_, services_);
   add_result_routes(router_, services_);
   add_event_routes(router_, services_, metrics_);
+  add_bridge_routes(router_, services_);
+  add_admin_routes(router_, services_);
   add_house_routes(router_, services_, metrics_);
   add_page_routes(router_);
   router_.add({"GET",

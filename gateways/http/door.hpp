@@ -16,6 +16,8 @@ namespace horizons::http {
 void add_job_routes(router& to, const services& s);
 void add_result_routes(router& to, const services& s);
 void add_event_routes(router& to, const services& s, http_metrics& metrics);
+void add_bridge_routes(router& to, const services& s);
+void add_admin_routes(router& to, const services& s);
 void add_house_routes(router& to, const services& s, const http_metrics& metrics);
 void add_page_routes(router& to);
 

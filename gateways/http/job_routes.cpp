@@ -44,7 +44,7 @@ void submit(const services& s, const request& r, const reply& answer) {
   if (read->correlation_id.empty()) read->correlation_id = r.header("x-correlation-id");
   if (const auto valid = validate(*read); !valid) return answer(body_problem(valid.error()));
   if (read->command_name != "submit") return take_order(s, r.who, read->command_name, read->job_id, "", answer);
-  s.submit(r.who, std::move(*read), [answer](result<submission> done) {
+  s.submit(r.who, std::move(*read), std::string(r.header("traceparent")), [answer](result<submission> done) {
     if (!done) return answer(problem(done.error()));
     auto accepted = json_response(done->is_new ? 202 : 200, done->job);
     accepted.headers.emplace_back("Location", url_of(done->job.value("job_id", "")));

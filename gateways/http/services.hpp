@@ -11,9 +11,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gateways/bridges/dead_letters.hpp"
 #include "messages/commands.hpp"
 #include "messages/events.hpp"
 #include "messages/result.hpp"
+
+namespace horizons::kit {
+class system;
+}
 
 namespace horizons::http {
 
@@ -63,7 +68,8 @@ struct readiness {
 };
 
 struct services {
-  std::function<void(identity, command, callback<submission>)> submit;
+  /// `traceparent`: of the request, empty when it has none.
+  std::function<void(identity, command, std::string traceparent, callback<submission>)> submit;
   /// cancel, pause, resume, retry; answers with the job afterwards.
   std::function<void(identity, std::string order, std::string job_id, std::string reason, callback<json>)> order;
   std::function<void(identity, std::string job_id, callback<json>)> get_job;
@@ -78,6 +84,18 @@ struct services {
   std::function<void(callback<readiness>)> ready;
   /// Calls `on_event` for every event committed from now on (any thread); the returned function ends it.
   std::function<std::function<void()>(std::function<void(const event&)> on_event)> watch;
+  /// The dead letters of all bridges; null: the node has none.
+  std::shared_ptr<bridges::dead_letter_box> dead_letters;
+  /// Takes the partitions over that another journal has committed; from: "committed", "earliest" or a time. Empty:
+  /// there is no Kafka bridge.
+  std::function<void(identity, std::string from, callback<json>)> adopt;
+  /// The node's actors, for operators: shown and ordered about under /api/actors. Outlives the door; null: not there.
+  kit::system* actors = nullptr;
+  /// Appends audit.recorded: an administrative act or its refusal. outcome: "done", "refused" or "failed". Must answer
+  /// within seconds, also when the journal does not. Needed where `actors` is given.
+  std::function<void(std::string action, std::string actor, std::string resource_type, std::string resource_id,
+                     std::string outcome, callback<std::uint64_t> then)>
+      audit;
   std::string version, node_id;
 };
 

@@ -73,7 +73,7 @@ struct gridder<Real>::state : gridding_state<Real> {};
 template <class Real>
 result<gridder<Real>> gridder<Real>::make(image_geometry image, uv_coverage coverage,
                                           std::span<const unsigned char> mask, gridding_options options,
-                                          std::size_t memory_max_bytes) try {
+                                          std::size_t memory_max_bytes, std::stop_token stop) try {
   if (auto checked = check<Real>(image, coverage, mask, options); !checked) return failure(checked.error());
 
   auto s = std::make_unique<state>();
@@ -85,7 +85,7 @@ result<gridder<Real>> gridder<Real>::make(image_geometry image, uv_coverage cove
 
   // The image is real, so a sample and the conjugate of its mirror image are the same: w >= 0 halves the stack.
   double w_min = 0, w_max = 0, samples = 0;
-  for (std::size_t row = 0; row < coverage.rows(); ++row) {
+  for (std::size_t row = 0; row < coverage.rows() && !stop.stop_requested(); ++row) {
     double* point = s->uvw.data() + 3 * row;
     s->flipped[row] = point[2] < 0;
     if (s->flipped[row])
@@ -98,6 +98,8 @@ result<gridder<Real>> gridder<Real>::make(image_geometry image, uv_coverage cove
       ++samples;
     }
   }
+
+  if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while planning the gridding");
 
   const double l = static_cast<double>(image.nx / 2) * image.cell_x,
                m = static_cast<double>(image.ny / 2) * image.cell_y;
@@ -141,7 +143,9 @@ result<gridder<Real>> gridder<Real>::make(image_geometry image, uv_coverage cove
                         memory_max_bytes / 1'000'000, " MB; use a smaller image, facets or a coarser accuracy"));
 
   s->set_kernel(es_kernel(choice.shape));
-  s->index = make_sample_index(s->axes, s->uvw, s->flipped, s->wavenumber, mask, s->first_planes(), s->kernels->locate);
+  s->index =
+      make_sample_index(s->axes, s->uvw, s->flipped, s->wavenumber, mask, s->first_planes(), s->kernels->locate, stop);
+  if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while planning the gridding");
   s->mark_lines();
   return gridder(std::move(s));
 } catch (const std::bad_alloc&) {

@@ -38,9 +38,10 @@ class gridder {
 public:
   /// `mask` [rows][channels], 0 = ignore the sample in both directions; empty = use all.
   /// Fails with invalid_argument for an impossible geometry, accuracy beyond Real, non-finite uvw or frequency,
-  /// or a grid beyond memory_max_bytes.
+  /// or a grid beyond memory_max_bytes, with cancelled when `stop` is requested.
   static result<gridder> make(image_geometry image, uv_coverage coverage, std::span<const unsigned char> mask,
-                              gridding_options options, std::size_t memory_max_bytes = std::size_t{16} << 30);
+                              gridding_options options, std::size_t memory_max_bytes = std::size_t{16} << 30,
+                              std::stop_token stop = {});
 
   /// dirty[y][x] = sum over samples of Re(weight * vis * exp(+2 pi i (u l + v m + w (n-1)) f/c)) : the adjoint
   /// of degrid, NOT normalised (divide by the sum of weights for Jy/beam) and without any 1/n factor.

@@ -33,7 +33,7 @@ class measurement {
 public:
   using complex = std::complex<Real>;
 
-  static result<measurement> plan(std::span<const stokes_block> blocks, const imaging_options& o,
+  static result<measurement> plan(std::span<const stokes_block> blocks, const imaging_options& o, std::stop_token stop,
                                   imaging_products& products) {
     stopwatch time(products.plan_seconds);
     std::vector<weighted_coverage> weighted;
@@ -44,7 +44,7 @@ public:
                                                          " samples; expected one for each");
       weighted.push_back({b.coverage(), b.weight});
     }
-    auto weights = make_weights(weighted, o.geometry, o.weights, o.robust);
+    auto weights = make_weights(weighted, o.geometry, o.weights, o.robust, stop);
     if (!weights) return failure(weights.error());
     products.weight_sum = weights->sum;
     products.visibilities = weights->used;
@@ -57,7 +57,8 @@ public:
       m.weights_.emplace_back(w.begin(), w.end());
       std::vector<unsigned char> mask(w.size());
       std::transform(w.begin(), w.end(), mask.begin(), [](float weight) { return weight > 0 ? 1 : 0; });
-      auto g = gridder<Real>::make(o.geometry, blocks[i].coverage(), mask, {accuracy, o.w_terms}, o.memory_max_bytes);
+      auto g =
+          gridder<Real>::make(o.geometry, blocks[i].coverage(), mask, {accuracy, o.w_terms}, o.memory_max_bytes, stop);
       if (!g) return failure(g.error());
       if (g->plan().w_planes >= products.plan.w_planes) products.plan = g->plan();
       m.gridders_.push_back(std::move(*g));
@@ -113,7 +114,7 @@ public:
           auto vis = gridders_[i].degrid(model, stop);
           if (!vis) return vis;
           const auto& measured = blocks_[i].vis;
-          gpu::parallel_for(vis->size(), 65'536, [&](std::size_t first, std::size_t last, std::size_t) {
+          gpu::parallel_for(vis->size(), 65'536, stop, [&](std::size_t first, std::size_t last, std::size_t) {
             for (std::size_t k = first; k < last; ++k) (*vis)[k] = complex(measured[k]) - (*vis)[k];
           });
           return vis;
@@ -243,7 +244,7 @@ result<imaging_products> make_image_in(std::span<const stokes_block> blocks, con
   imaging_products out;
   stages progress(sink);
   progress.at(0, "plan");
-  auto m = measurement<Real>::plan(blocks, o, out);
+  auto m = measurement<Real>::plan(blocks, o, stop, out);
   if (!m) return failure(m.error());
   progress.at(0.05, "psf");
   auto psf = m->psf(stop, out);
@@ -267,7 +268,8 @@ result<imaging_products> make_image_in(std::span<const stokes_block> blocks, con
   out.rms_jy = robust_of(std::span<const float>(out.residual)).rms;
   if (o.niter <= 0) out.cycles.push_back({0, 0, highest(*residual, o.geometry, 0), out.rms_jy});
   out.image = out.residual;
-  restore(out.model, out.beam, o.geometry, out.image);
+  restore(out.model, out.beam, o.geometry, out.image, stop);
+  if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while restoring");
   const float blank = std::numeric_limits<float>::quiet_NaN();
   for (auto* pixels : {&out.image, &out.residual, &out.psf}) m->blank_beyond_horizon(std::span<float>(*pixels), blank);
   progress.at(1, "restore");

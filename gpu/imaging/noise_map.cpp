@@ -7,7 +7,8 @@
 
 namespace horizons::imaging {
 
-std::vector<float> noise_map(std::span<const float> image, const image_geometry& g, const gaussian_beam& beam) {
+std::vector<float> noise_map(std::span<const float> image, const image_geometry& g, const gaussian_beam& beam,
+                             const std::stop_token& stop) {
   const double beam_pixels = std::max(1.0, std::sqrt(beam.area_pixels(g)));
   const auto box = std::max<std::size_t>(64, static_cast<std::size_t>(20 * beam_pixels));
   const auto whole = static_cast<float>(robust_of(image).rms);
@@ -16,7 +17,7 @@ std::vector<float> noise_map(std::span<const float> image, const image_geometry&
   const std::size_t spacing = box / 2;
   const std::size_t nodes_x = (g.nx - 1) / spacing + 2, nodes_y = (g.ny - 1) / spacing + 2;
   std::vector<float> nodes(nodes_x * nodes_y);
-  gpu::parallel_for(nodes.size(), 4, [&](std::size_t first, std::size_t last, std::size_t) {
+  gpu::parallel_for(nodes.size(), 1, stop, [&](std::size_t first, std::size_t last, std::size_t) {
     std::vector<float> values;
     for (std::size_t node = first; node < last; ++node) {
       // A box around the node, moved inwards at the edges so that it is always full.
@@ -34,7 +35,7 @@ std::vector<float> noise_map(std::span<const float> image, const image_geometry&
   });
 
   std::vector<float> map(g.pixels());
-  gpu::parallel_for(g.ny, 64, [&](std::size_t first, std::size_t last, std::size_t) {
+  gpu::parallel_for(g.ny, 64, stop, [&](std::size_t first, std::size_t last, std::size_t) {
     for (std::size_t y = first; y < last; ++y) {
       const std::size_t j = y / spacing;
       const float fy = static_cast<float>(y % spacing) / static_cast<float>(spacing);

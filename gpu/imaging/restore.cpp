@@ -8,13 +8,14 @@
 
 namespace horizons::imaging {
 
-void restore(std::span<const float> model, const gaussian_beam& beam, const image_geometry& g, std::span<float> image) {
+void restore(std::span<const float> model, const gaussian_beam& beam, const image_geometry& g, std::span<float> image,
+             const std::stop_token& stop) {
   struct component {
     std::size_t x, y;
     float flux;
   };
   std::vector<component> components;  // ordered by y
-  for (std::size_t y = 0; y < g.ny; ++y)
+  for (std::size_t y = 0; y < g.ny && !stop.stop_requested(); ++y)
     for (std::size_t x = 0; x < g.nx; ++x)
       if (const float flux = model[y * g.nx + x]; flux != 0) components.push_back({x, y, flux});
 
@@ -30,10 +31,10 @@ void restore(std::span<const float> model, const gaussian_beam& beam, const imag
       stamp[y * width + x] = static_cast<float>(std::exp(-form.exponent(
           static_cast<double>(x) - static_cast<double>(half_x), static_cast<double>(y) - static_cast<double>(half_y))));
 
-  gpu::parallel_for(g.ny, 16, [&](std::size_t first, std::size_t last, std::size_t) {
+  gpu::parallel_for(g.ny, 16, stop, [&](std::size_t first, std::size_t last, std::size_t) {
     auto c = std::lower_bound(components.begin(), components.end(), first,
                               [&](const component& at, std::size_t y) { return at.y + half_y < y; });
-    for (; c != components.end() && c->y < last + half_y; ++c) {
+    for (; c != components.end() && c->y < last + half_y && !stop.stop_requested(); ++c) {
       const std::size_t y0 = std::max(first, c->y > half_y ? c->y - half_y : 0), y1 = std::min(last, c->y + half_y + 1);
       const std::size_t x0 = c->x > half_x ? c->x - half_x : 0, x1 = std::min(g.nx, c->x + half_x + 1);
       for (std::size_t y = y0; y < y1; ++y) {

@@ -42,7 +42,8 @@ std::size_t sample_index_bytes(const grid_axes& axes, std::size_t planes) {
 sample_index make_sample_index(const grid_axes& axes, std::span<const double> uvw,
                                std::span<const unsigned char> flipped, std::span<const double> wavenumber,
                                std::span<const unsigned char> mask, std::size_t planes,
-                               void (*locate)(const grid_axes&, const double*, const double*, std::size_t, cell*)) {
+                               void (*locate)(const grid_axes&, const double*, const double*, std::size_t, cell*),
+                               const std::stop_token& stop) {
   const tiling tiles(axes, planes);
   const std::size_t rows = flipped.size(), channels = wavenumber.size();
 
@@ -62,7 +63,7 @@ sample_index make_sample_index(const grid_axes& axes, std::span<const double> uv
     }
   };
   const auto for_all_runs = [&](auto use) {
-    gpu::parallel_for(rows, rows_per_chunk, [&](std::size_t begin, std::size_t end, std::size_t) {
+    gpu::parallel_for(rows, rows_per_chunk, stop, [&](std::size_t begin, std::size_t end, std::size_t) {
       std::vector<cell> cells(channels);
       for (std::size_t row = begin; row < end; ++row) for_each_run(row, cells, use);
     });
@@ -74,6 +75,7 @@ sample_index make_sample_index(const grid_axes& axes, std::span<const double> uv
       [&](std::size_t key, std::uint64_t) { std::atomic_ref(count[key]).fetch_add(1, std::memory_order_relaxed); });
 
   sample_index index;
+  if (stop.stop_requested()) return index;
   std::vector<std::vector<tile_bucket>> of_colour(colours);
   index.first.push_back(0);
   std::uint64_t total = 0;
@@ -109,13 +111,14 @@ sample_index make_sample_index(const grid_axes& axes, std::span<const double> uv
     }
     plane_row_begin[line + 1] = plane_row_begin[line] + sum;
   }
+  if (stop.stop_requested()) return index;
   index.runs.resize(total);
   for_all_runs([&](std::size_t key, std::uint64_t run) {
     const std::uint32_t place = std::atomic_ref(count[key]).fetch_sub(1, std::memory_order_relaxed) - 1;
     index.runs[plane_row_begin[key / tiles.nx] + place] = run;
   });
   // Threads placed the runs in any order; sorting makes sums repeatable and memory access forward.
-  gpu::parallel_for(index.buckets.size(), 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+  gpu::parallel_for(index.buckets.size(), 16, stop, [&](std::size_t begin, std::size_t end, std::size_t) {
     for (std::size_t b = begin; b < end; ++b)
       std::sort(index.runs.begin() + static_cast<std::ptrdiff_t>(index.buckets[b].begin),
                 index.runs.begin() + static_cast<std::ptrdiff_t>(index.buckets[b].end));

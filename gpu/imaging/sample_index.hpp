@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "gpu/imaging/geometry.hpp"
@@ -34,11 +35,13 @@ struct sample_index {
 };
 
 /// `uvw` [rows][3] with w >= 0; `flipped` [rows]; `wavenumber` [channels] = frequency / c; `mask` as gridder::make's;
-/// `planes` is one more than the largest first plane. `locate` computes the cells of a row.
+/// `planes` is one more than the largest first plane. `locate` computes the cells of a row. When `stop` is requested
+/// the index is incomplete and of no use.
 sample_index make_sample_index(const grid_axes& axes, std::span<const double> uvw,
                                std::span<const unsigned char> flipped, std::span<const double> wavenumber,
                                std::span<const unsigned char> mask, std::size_t planes,
-                               void (*locate)(const grid_axes&, const double*, const double*, std::size_t, cell*));
+                               void (*locate)(const grid_axes&, const double*, const double*, std::size_t, cell*),
+                               const std::stop_token& stop = {});
 
 /// Bytes that make_sample_index needs beside the runs.
 std::size_t sample_index_bytes(const grid_axes& axes, std::size_t planes);

@@ -13,6 +13,7 @@ namespace horizons::imaging {
 namespace {
 
 constexpr std::size_t island_pixels_max = 20'000;  // larger ones are summed, not fitted: a fit would take seconds
+constexpr std::size_t pixels_per_poll = 1 << 20;   // some milliseconds
 constexpr double four_ln2 = 4 * std::numbers::ln2;
 
 struct island {
@@ -21,12 +22,14 @@ struct island {
 };
 
 /// Islands of sign * image: flooded to flood * noise from pixels above seed * noise, diagonal neighbours included.
-/// `owner` (where given) gets island number + 1 for each pixel.
+/// `owner` (where given) gets island number + 1 for each pixel. Unfinished when `stop` is requested.
 std::vector<island> islands_of(std::span<const float> image, std::span<const float> noise, const image_geometry& g,
-                               const finder_options& o, float sign, std::vector<std::uint32_t>& owner) {
+                               const finder_options& o, float sign, std::vector<std::uint32_t>& owner,
+                               const std::stop_token& stop) {
   owner.assign(g.pixels(), 0);
   std::vector<island> islands;
   for (std::size_t start = 0; start < g.pixels(); ++start) {
+    if (start % pixels_per_poll == 0 && stop.stop_requested()) break;
     if (owner[start] != 0 || !(sign * image[start] > o.seed_sigma * noise[start]) || !(noise[start] > 0)) continue;
     const auto number = static_cast<std::uint32_t>(islands.size() + 1);
     island found{{start}, 0};
@@ -289,12 +292,14 @@ result<found_sources> find_sources(std::span<const float> image, const image_geo
   if (!(beam.minor_rad > 0))
     return failure(error_code::invalid_argument,
                    "beam: its minor axis is " + std::to_string(beam.minor_rad) + " rad; expected above 0");
-  const auto noise = noise_map(image, g, beam);
+  const auto noise = noise_map(image, g, beam, stop);
+  if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while measuring the noise");
   found_sources out;
   out.rms_jy = quantiles(noise, std::vector<double>{0.5})[0];
   std::vector<std::uint32_t> owner;
-  out.negative_islands = static_cast<std::int64_t>(islands_of(image, noise, g, options, -1, owner).size());
-  const auto islands = islands_of(image, noise, g, options, 1, owner);
+  out.negative_islands = static_cast<std::int64_t>(islands_of(image, noise, g, options, -1, owner, stop).size());
+  const auto islands = islands_of(image, noise, g, options, 1, owner, stop);
+  if (stop.stop_requested()) return failure(error_code::cancelled, "cancelled while finding islands");
   out.islands = static_cast<std::int64_t>(islands.size());
 
   std::vector<std::uint32_t> order(islands.size());

@@ -44,7 +44,9 @@ struct found_sources {
 
 /// The noise map: robust rms in boxes of about 20 beams (at least 64 pixels) on a grid of half their size, interpolated
 /// linearly; one value for the whole of an image smaller than four boxes. 0 nowhere unless the image is constant.
-std::vector<float> noise_map(std::span<const float> image, const image_geometry& g, const gaussian_beam& beam);
+/// Unfinished when `stop` is requested.
+std::vector<float> noise_map(std::span<const float> image, const image_geometry& g, const gaussian_beam& beam,
+                             const std::stop_token& stop = {});
 
 /// `image` [ny][nx] Jy/beam, NaN = blank. Errors of positions and fluxes: Condon 1997 (PASP 109, 166), eq. 21 and 41
 /// with the beam as the noise's correlation length; no calibration error is added. Fails with invalid_argument when the

@@ -1,5 +1,6 @@
 #include "gpu/imaging/weighting.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -9,7 +10,8 @@
 namespace horizons::imaging {
 namespace {
 
-constexpr double speed_of_light = 299'792'458.0;  // m/s
+constexpr double speed_of_light = 299'792'458.0;   // m/s
+constexpr std::size_t samples_per_poll = 1 << 20;  // some 10 ms
 constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
 
 /// The half plane of uv cells that holds each sample or its conjugate.
@@ -47,10 +49,12 @@ void for_each_sample(const weighted_coverage& block, std::size_t row_first, std:
     }
 }
 
+error cancelled() { return {error_code::cancelled, "cancelled while weighting"}; }
+
 }  // namespace
 
 result<imaging_weights> make_weights(std::span<const weighted_coverage> blocks, const image_geometry& image,
-                                     weighting kind, double robust) {
+                                     weighting kind, double robust, std::stop_token stop) {
   if (image.nx == 0 || image.ny == 0 || !std::isfinite(image.cell_x) || !std::isfinite(image.cell_y) ||
       image.cell_x == 0 || image.cell_y == 0)
     return failure(error_code::invalid_argument, "image geometry: size and cell must be finite and not zero");
@@ -63,16 +67,21 @@ result<imaging_weights> make_weights(std::span<const weighted_coverage> blocks, 
       return failure(error_code::invalid_argument, "weights: " + std::to_string(block.weight.size()) + " values for " +
                                                        std::to_string(block.coverage.samples()) +
                                                        " samples; expected one for each");
-    for_each_sample(block, 0, block.coverage.rows(), [&](std::size_t i, double u, double v) {
-      const std::size_t cell = cells.index(u, v);
-      if (cell == nowhere) {
-        ++out.outside;
-        return;
-      }
-      ++out.used;
-      natural_sum += block.weight[i];
-      if (!density.empty()) density[cell] += block.weight[i];
-    });
+    const std::size_t rows = block.coverage.rows();
+    const std::size_t slab = samples_per_poll / std::max<std::size_t>(1, block.coverage.channels()) + 1;
+    for (std::size_t first = 0; first < rows; first += slab) {
+      if (stop.stop_requested()) return failure(cancelled());
+      for_each_sample(block, first, std::min(rows, first + slab), [&](std::size_t i, double u, double v) {
+        const std::size_t cell = cells.index(u, v);
+        if (cell == nowhere) {
+          ++out.outside;
+          return;
+        }
+        ++out.used;
+        natural_sum += block.weight[i];
+        if (!density.empty()) density[cell] += block.weight[i];
+      });
+    }
   }
   if (out.used == 0)
     return failure(error_code::invalid_argument,
@@ -89,7 +98,7 @@ result<imaging_weights> make_weights(std::span<const weighted_coverage> blocks, 
   }
   for (const auto& block : blocks) {
     auto& weights = out.blocks.emplace_back(block.weight.size(), 0.0F);
-    gpu::parallel_for(block.coverage.rows(), 1024, [&](std::size_t first, std::size_t last, std::size_t) {
+    gpu::parallel_for(block.coverage.rows(), 1024, stop, [&](std::size_t first, std::size_t last, std::size_t) {
       for_each_sample(block, first, last, [&](std::size_t i, double u, double v) {
         const std::size_t cell = cells.index(u, v);
         if (cell == nowhere) return;
@@ -99,6 +108,7 @@ result<imaging_weights> make_weights(std::span<const weighted_coverage> blocks, 
                                                                      : w / (1 + f2 * density[cell]));
       });
     });
+    if (stop.stop_requested()) return failure(cancelled());
     for (float w : weights) out.sum += w;
   }
   return out;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "gpu/imaging/geometry.hpp"
@@ -29,8 +30,8 @@ struct imaging_weights {
 /// The uv cell is 1/(nx |cell_x|) by 1/(ny |cell_y|) wavelengths; a sample and its conjugate share a cell, and all
 /// blocks share one density. natural: w; uniform: w / W_cell; briggs: w / (1 + f^2 W_cell) with f^2 = (5 *
 /// 10^-robust)^2 / (sum W_cell^2 / sum w) (Briggs 1995, thesis, chapter 3). Fails with invalid_argument for an
-/// impossible geometry or when nothing is unflagged and inside the grid.
+/// impossible geometry or when nothing is unflagged and inside the grid, with cancelled when `stop` is requested.
 result<imaging_weights> make_weights(std::span<const weighted_coverage> blocks, const image_geometry& image,
-                                     weighting kind, double robust);
+                                     weighting kind, double robust, std::stop_token stop = {});
 
 }  // namespace horizons::imaging

@@ -316,6 +316,11 @@ public:
       mistake(section_origin("kafka") + "[kafka] needs kafka.brokers, addresses like \"host1:9092\"");
     if (c.kafka && c.kafka->format == "avro" && c.kafka->registry.empty())
       mistake(origin("kafka.format") + "kafka.format = \"avro\" needs kafka.registry");
+    if (c.kafka && !c.kafka->sasl_password.empty() && !c.kafka->sasl_password_file.empty())
+      mistake(origin("kafka.sasl_password_file") +
+              "kafka.sasl_password and kafka.sasl_password_file are both given; expected one of them");
+    if (c.kafka && c.kafka->tls_cert.empty() != c.kafka->tls_key.empty())
+      mistake(section_origin("kafka") + "kafka.tls_cert and kafka.tls_key belong together; one of them is missing");
     if (c.rabbitmq && c.rabbitmq->urls.empty())
       mistake(section_origin("rabbitmq") + "[rabbitmq] needs rabbitmq.urls, addresses like \"amqp://user@host\"");
     if (c.cluster && c.cluster->listen.empty()) mistake(section_origin("cluster") + "[cluster] needs cluster.listen");
@@ -351,7 +356,7 @@ private:
     try {
       table = toml::parse("x = " + as_toml(text, key.kind));
     } catch (const toml::parse_error&) {
-      return mistake(where + ": " + key.path() + " = " + quote(key.secret ? without_password(text) : text) +
+      return mistake(where + ": " + key.path() + " = " + quote(hidden(key.secret, text)) +
                      " cannot be read; expected " + expectation(key));
     }
     take(std::string(key.section), std::string(key.name), *table.get("x"), where);
@@ -363,8 +368,8 @@ private:
   }
 
   static std::string shown_value(const config_key& key, const toml::node& node) {
-    if (!key.secret) return shown(node);
-    if (const auto* text = node.as_string()) return quote(without_password(text->get()));
+    if (key.secret == secrecy::none) return shown(node);
+    if (const auto* text = node.as_string()) return quote(hidden(key.secret, text->get()));
     return "***";
   }
 };
@@ -410,13 +415,9 @@ std::vector<std::string> unsupported(const configuration& c) {
       if (path.starts_with(prefix) && where.empty()) where = " (" + origin + ")";
     lines.push_back(what + where + " is not in this build yet; " + instead);
   };
-  if (c.kafka) add("the Kafka bridge", "kafka.", "leave [kafka] out, and unset HORIZONS_KAFKA_BROKERS and _REGISTRY");
-  if (c.rabbitmq) add("the RabbitMQ bridge", "rabbitmq.", "leave [rabbitmq] out, and unset HORIZONS_RABBITMQ_URLS");
   if (c.cluster) add("a cluster", "cluster.", "leave [cluster] out: the node runs alone");
   if (c.auth.mode == "jwt") add("auth.mode = \"jwt\"", "auth.mode", "use \"open\" on a loopback address");
   if (!c.http.tls_cert.empty()) add("TLS", "http.tls_cert", "leave http.tls_cert and http.tls_key out");
-  if (c.journal.url.starts_with("postgres"))
-    add("a PostgreSQL journal", "journal.url", "use \"sqlite:<path>\", and unset HORIZONS_JOURNAL_URL");
   return lines;
 }
 
@@ -430,11 +431,9 @@ std::string describe(const configuration& config) {
     for (const auto& key : config_keys()) {
       if (key.section != section.name || (key.path() == "data.allow" && !config.data.allow)) continue;
       auto value = key.get(config);
-      if (key.secret) {
-        if (auto* text = std::get_if<std::string>(&value)) *text = without_password(*text);
-        if (auto* list = std::get_if<std::vector<std::string>>(&value))
-          for (auto& item : *list) item = without_password(item);
-      }
+      if (auto* text = std::get_if<std::string>(&value)) *text = hidden(key.secret, *text);
+      if (auto* list = std::get_if<std::vector<std::string>>(&value))
+        for (auto& item : *list) item = hidden(key.secret, item);
       out += std::string(key.name) + " = " + to_toml(value) + "\n";
     }
   }

@@ -41,6 +41,8 @@ struct kafka_section {
   std::string format = "json";
   std::string group = "horizons";
   bool create_topics = true;
+  std::string security_protocol, sasl_mechanism, sasl_username, sasl_password, sasl_password_file;
+  std::string tls_ca, tls_cert, tls_key;
 };
 
 struct rabbitmq_section {
@@ -75,6 +77,11 @@ struct auth_section {
   std::string jwks, issuer, audience;
 };
 
+struct telemetry_section {
+  std::string otlp_endpoint;  // empty: spans are not exported
+  std::int64_t stuck_after_s = 30;
+};
+
 struct cluster_section {
   std::string listen, secret_file, tls_cert, tls_key, tls_ca;
 };
@@ -89,6 +96,7 @@ struct configuration {
   gpu_section gpu;
   data_section data;
   auth_section auth;
+  telemetry_section telemetry;
   std::optional<cluster_section> cluster;  // absent: embedded
 
   std::map<std::string, std::string> origins;  // "http.listen" -> "configs/node.toml:3"; only what was given

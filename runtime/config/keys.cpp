@@ -117,7 +117,7 @@ T& present(std::optional<T>& section) {
 /// `Section` and `Member` are member pointers: configuration::*, section::*.
 template <auto Section, auto Member>
 config_key key(std::string_view section, std::string_view name, std::string_view example, std::string_view doc,
-               check fault = nullptr, bool secret = false) {
+               check fault = nullptr, secrecy secret = secrecy::none) {
   using section_type = std::remove_cvref_t<decltype(plain(std::declval<configuration>().*Section))>;
   using field_type = std::remove_cvref_t<decltype(std::declval<section_type>().*Member)>;
   constexpr bool may_be_absent = std::is_same_v<field_type, std::optional<std::vector<std::string>>>;
@@ -167,8 +167,9 @@ std::vector<config_key> make_keys() {
       key<&c::journal, &journal_section::url>("journal", "url", "\"sqlite:/data/journal.db\"",
                                               "\"sqlite:<path>\", \"postgresql://user@host1,host2/db\" or \"memory:\" "
                                               "(forgets everything); empty: <data_dir>/journal.db.",
-                                              journal_fault, true),
-      key<&c::journal, &journal_section::retention_days>("journal", "retention_days", "90", "How long events are kept.",
+                                              journal_fault, secrecy::password_in_url),
+      key<&c::journal, &journal_section::retention_days>("journal", "retention_days", "90",
+                                                         "How long events are to be kept; nothing is removed yet.",
                                                          between(1, 36'500)),
       key<&c::jobs, &jobs_section::queued_max>(
           "jobs", "queued_max", "1000000", "Jobs that may wait; more are refused (HTTP 429).", between(1, 100'000'000)),
@@ -181,16 +182,36 @@ std::vector<config_key> make_keys() {
                                               each(address_fault, "is empty; expected addresses like \"host1:9092\"")),
       key<&c::kafka, &kafka_section::registry>("kafka", "registry", "\"http://host:8081\"",
                                                "Schema registry (Confluent API); needed for format = \"avro\".",
-                                               url({"http://", "https://"}), true),
+                                               url({"http://", "https://"}), secrecy::password_in_url),
       key<&c::kafka, &kafka_section::format>("kafka", "format", "\"json\"",
                                              "How events are written: json, avro, msgpack.",
                                              one_of({"json", "avro", "msgpack"})),
       key<&c::kafka, &kafka_section::group>("kafka", "group", "\"horizons\"", "Prefix of the consumer groups."),
       key<&c::kafka, &kafka_section::create_topics>("kafka", "create_topics", "true",
                                                     "Create missing topics at start."),
+      key<&c::kafka, &kafka_section::security_protocol>(
+          "kafka", "security_protocol", "\"sasl_ssl\"",
+          "plaintext, ssl, sasl_plaintext or sasl_ssl; empty: what the keys below ask for.",
+          one_of({"", "plaintext", "ssl", "sasl_plaintext", "sasl_ssl"})),
+      key<&c::kafka, &kafka_section::sasl_mechanism>("kafka", "sasl_mechanism", "\"SCRAM-SHA-512\"",
+                                                     "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: no user.",
+                                                     one_of({"", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})),
+      key<&c::kafka, &kafka_section::sasl_username>("kafka", "sasl_username", "\"horizons\"", "User at the brokers."),
+      key<&c::kafka, &kafka_section::sasl_password>(
+          "kafka", "sasl_password", "a text", "Its password; better in the environment, or in sasl_password_file.",
+          nullptr, secrecy::all),
+      key<&c::kafka, &kafka_section::sasl_password_file>(
+          "kafka", "sasl_password_file", "\"/etc/horizons/kafka.password\"", "File whose first line is the password."),
+      key<&c::kafka, &kafka_section::tls_ca>("kafka", "tls_ca", "\"/etc/horizons/ca.pem\"",
+                                             "Whose certificates of brokers are trusted, PEM; empty: the system's."),
+      key<&c::kafka, &kafka_section::tls_cert>("kafka", "tls_cert", "\"/etc/horizons/kafka.pem\"",
+                                               "Our certificate, PEM; together with tls_key."),
+      key<&c::kafka, &kafka_section::tls_key>("kafka", "tls_key", "\"/etc/horizons/kafka.key\"",
+                                              "Its private key, PEM."),
       key<&c::rabbitmq, &rabbitmq_section::urls>(
           "rabbitmq", "urls", "a list of addresses like \"amqp://user@host:5672/\"", "Nodes of the cluster.",
-          each(starts_with({"amqp://", "amqps://"}), "is empty; expected addresses like \"amqp://user@host\""), true),
+          each(starts_with({"amqp://", "amqps://"}), "is empty; expected addresses like \"amqp://user@host\""),
+          secrecy::password_in_url),
       key<&c::rabbitmq, &rabbitmq_section::reconnect_ms>("rabbitmq", "reconnect_ms", "1000",
                                                          "First pause before connecting again, milliseconds.",
                                                          between(1, 600'000)),
@@ -220,9 +241,14 @@ std::vector<config_key> make_keys() {
           "\"open\": one person on one machine, loopback only; \"jwt\": tokens of an identity provider.",
           one_of({"open", "jwt"})),
       key<&c::auth, &auth_section::jwks>("auth", "jwks", "\"https://id.example.org/jwks.json\"",
-                                         "Keys that sign tokens: URL or file.", nullptr, true),
+                                         "Keys that sign tokens: URL or file.", nullptr, secrecy::password_in_url),
       key<&c::auth, &auth_section::issuer>("auth", "issuer", "\"https://id.example.org\"", "Who issues tokens."),
       key<&c::auth, &auth_section::audience>("auth", "audience", "\"horizons\"", "Whom tokens must be meant for."),
+      key<&c::telemetry, &telemetry_section::otlp_endpoint>("telemetry", "otlp_endpoint", "\"http://127.0.0.1:4318\"",
+                                                            "Where spans are sent, OTLP over HTTP; empty: nowhere.",
+                                                            url({"http://", "https://"}), secrecy::password_in_url),
+      key<&c::telemetry, &telemetry_section::stuck_after_s>(
+          "telemetry", "stuck_after_s", "30", "A handler that runs longer is reported, seconds.", between(1, 86'400)),
       key<&c::cluster, &cluster_section::listen>("cluster", "listen", "\"10.0.0.5:7946\"",
                                                  "Address for the other nodes.", listen_fault),
       key<&c::cluster, &cluster_section::secret_file>("cluster", "secret_file", "\"/etc/horizons/secret\"",
@@ -263,6 +289,7 @@ std::span<const config_section> config_sections() {
       config_section{"gpu", "Devices."},
       config_section{"data", "Datasets."},
       config_section{"auth", "Who may do what."},
+      config_section{"telemetry", "What the node tells about itself."},
       config_section{"cluster", "Several nodes; absent: this one alone (embedded).", true},
   };
   return sections;

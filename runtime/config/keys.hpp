@@ -15,6 +15,9 @@ namespace horizons {
 
 enum class value_kind { text, whole, boolean, list, devices };
 
+/// What of a value must not be shown.
+enum class secrecy { none, password_in_url, all };
+
 using config_value = std::variant<std::string, std::int64_t, bool, std::vector<std::string>, device_choice>;
 
 struct config_key {
@@ -25,7 +28,7 @@ struct config_key {
   std::function<void(configuration&, config_value)> set;
   std::function<config_value(const configuration&)> get;            // the default when the section is absent
   std::function<std::string(const config_value&)> fault = nullptr;  // empty text: the value is possible
-  bool secret = false;                                              // holds passwords: shown without them
+  secrecy secret = secrecy::none;
 
   std::string path() const { return std::string(section) + "." + std::string(name); }
 };
@@ -43,5 +46,11 @@ std::string to_toml(const config_value& value);
 
 /// "amqp://user:***@host": the password of a URL hidden.
 std::string without_password(std::string url);
+
+/// `text` as it may be shown.
+inline std::string hidden(secrecy how, const std::string& text) {
+  if (how == secrecy::all) return text.empty() ? "" : "***";
+  return how == secrecy::password_in_url ? without_password(text) : text;
+}
 
 }  // namespace horizons

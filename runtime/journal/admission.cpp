@@ -1,5 +1,8 @@
 #include "runtime/journal/admission.hpp"
 
+#include <algorithm>
+#include <limits>
+
 #include "messages/limits.hpp"
 #include "messages/make_event.hpp"
 #include "messages/text.hpp"
@@ -36,6 +39,27 @@ result<void> admit_claim(const identity_claim& c) {
   return label("digest", c.digest);
 }
 
+result<void> admit_lane(const source_mark& m, std::string_view field, std::string_view lane) {
+  const bool control = std::ranges::any_of(lane, [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+  if (lane.size() > lane_bytes_max || control || !text_fault(lane).empty())
+    return failure(error_code::invalid_argument, "mark." + std::string(field) + " " + quote(lane) + " of " +
+                                                     quote(m.source) + " is not a lane; expected at most " +
+                                                     std::to_string(lane_bytes_max) +
+                                                     " bytes of text without control characters");
+  return {};
+}
+
+result<void> admit_mark(const source_mark& m) {
+  constexpr std::uint64_t offset_max = std::numeric_limits<std::int64_t>::max();  // as in Kafka
+  if (auto ok = admit_source(m.source); !ok) return ok;
+  if (m.offset >= offset_max)
+    return failure(error_code::invalid_argument, "mark.offset " + std::to_string(m.offset) + " of " + quote(m.source) +
+                                                     " is out of range; expected less than " +
+                                                     std::to_string(offset_max));
+  if (auto ok = admit_lane(m, "park", m.park); !ok) return ok;
+  return admit_lane(m, "release", m.release);
+}
+
 error too_many(std::string_view what, std::size_t count, std::size_t most) {
   return {error_code::limit_exceeded,
           "a batch of " + std::to_string(count) + " " + std::string(what) + "; at most " + std::to_string(most)};
@@ -58,7 +82,7 @@ ulid_bytes bytes_of_ulid(std::string_view text) {
 }
 
 result<void> admit(const batch& b) {
-  if (b.shard >= shard_count)
+  if (b.shard >= shard_count && !marks_alone(b))
     return failure(
         error_code::invalid_argument,
         "batch.shard " + std::to_string(b.shard) + " does not exist; expected 0 to " + std::to_string(shard_count - 1));
@@ -74,16 +98,18 @@ result<void> admit(const batch& b) {
   }
   for (const identity_claim& c : b.claims)
     if (auto ok = admit_claim(c); !ok) return ok;
-  if (b.offset) {
-    if (b.offset->source.empty() || b.offset->source.size() > offset_source_bytes_max)
-      return failure(error_code::limit_exceeded, "offset.source has " + std::to_string(b.offset->source.size()) +
-                                                     " bytes; expected 1 to " +
-                                                     std::to_string(offset_source_bytes_max));
-    if (b.offset->state.size() > offset_state_bytes_max)
-      return failure(error_code::limit_exceeded, "offset.state of " + quote(b.offset->source) + " has " +
-                                                     std::to_string(b.offset->state.size()) + " bytes; at most " +
-                                                     std::to_string(offset_state_bytes_max));
-  }
+  if (b.marks.size() > batch_marks_max) return failure(too_many("marks", b.marks.size(), batch_marks_max));
+  for (const source_mark& m : b.marks)
+    if (auto ok = admit_mark(m); !ok) return ok;
+  return {};
+}
+
+result<void> admit_source(std::string_view source) {
+  if (source.empty() || source.size() > source_bytes_max)
+    return failure(error_code::invalid_argument, "source " + quote(source) + " has " + std::to_string(source.size()) +
+                                                     " bytes; expected 1 to " + std::to_string(source_bytes_max));
+  if (auto wrong = text_fault(source); !wrong.empty())
+    return failure(error_code::invalid_argument, "source " + quote(source) + " " + std::string(wrong));
   return {};
 }
 
@@ -91,6 +117,9 @@ result<void> admit(const event_filter& filter, std::size_t limit) {
   if (limit == 0 || limit > read_events_max)
     return failure(error_code::invalid_argument, "limit " + std::to_string(limit) + " is out of range; expected 1 to " +
                                                      std::to_string(read_events_max));
+  for (const std::string* text : {&filter.tenant, &filter.job_id, &filter.type})
+    if (auto wrong = text_fault(*text); !wrong.empty())
+      return failure(error_code::invalid_argument, "filter " + quote(*text) + " " + std::string(wrong));
   if (filter.start && filter.end && *filter.end < *filter.start)
     return failure(error_code::invalid_argument,
                    "end " + to_string(*filter.end) + " lies before start " + to_string(*filter.start));
@@ -102,10 +131,27 @@ error fenced_error(std::uint32_t shard, std::uint64_t epoch, std::uint64_t newer
                                   "; a write of epoch " + std::to_string(epoch) + " is refused: a newer owner exists"};
 }
 
+store::chain_head told(const chain_state& s) { return {s.position, s.count, hexadecimal(s.hash)}; }
+
+error fenced_error(const source_mark& m, std::uint64_t epoch) {
+  return {error_code::fenced, "source " + quote(m.source) + " has epoch " + std::to_string(epoch) +
+                                  "; a mark of epoch " + std::to_string(m.epoch) + " is refused: it has another owner"};
+}
+
+error unclaimed_error(const source_mark& m) {
+  return {error_code::invalid_argument,
+          "source " + quote(m.source) + " was never claimed; a mark needs the epoch that claim_source gives"};
+}
+
 error sequence_error(const event& e) {
   return {error_code::conflict, "job " + quote(e.job_id) + " of tenant " + quote(e.tenant) +
                                     " has another event at sequence " + std::to_string(e.sequence) + "; " +
                                     std::string(type_of(e.data)) + " " + e.event_id + " is refused"};
+}
+
+error too_large(const event& e, std::size_t bytes) {
+  return {error_code::limit_exceeded, "event " + e.event_id + " has " + std::to_string(bytes) + " bytes; at most " +
+                                          std::to_string(limits::message_bytes_max)};
 }
 
 error in_use_error(const owner_info& owner) {

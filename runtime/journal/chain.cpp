@@ -6,6 +6,16 @@
 
 namespace horizons::journal {
 
+std::string hexadecimal(const chain_hash& hash) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  for (const auto byte : hash) {
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
 void chain_hasher::context_deleter::operator()(void* context) const {
   EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context));
 }

@@ -12,6 +12,15 @@ namespace horizons::journal {
 
 using chain_hash = std::array<std::uint8_t, 32>;
 
+/// Where a chain stands: its last link and how many events came before it.
+struct chain_state {
+  std::uint64_t count = 0;
+  std::uint64_t position = 0;
+  chain_hash hash{};
+};
+
+std::string hexadecimal(const chain_hash& hash);
+
 /// Computes links. One per thread: it keeps OpenSSL's context, whose making costs more than a hash.
 class chain_hasher {
 public:

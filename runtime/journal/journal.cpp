@@ -2,6 +2,7 @@
 
 #include "messages/text.hpp"
 #include "runtime/journal/memory_store.hpp"
+#include "runtime/journal/postgres_store.hpp"
 #include "runtime/journal/sqlite_store.hpp"
 
 namespace horizons::journal {
@@ -11,19 +12,15 @@ namespace {
 constexpr std::string_view sqlite_scheme = "sqlite:";
 constexpr std::string_view memory_scheme = "memory:";
 
-tl::unexpected<error> unknown_url(const std::string& url) {
-  const std::string what = url.starts_with("postgresql:") || url.starts_with("postgres:")
-                               ? " needs PostgreSQL, which this build does not hold"
-                               : " has an unknown scheme";
-  return failure(error_code::invalid_argument,
-                 "journal.url " + quote(url) + what + "; expected \"sqlite:<path>\" or \"memory:\"");
-}
-
-template <class Sqlite, class Memory>
-result<std::unique_ptr<store>> dispatch(const std::string& url, Sqlite sqlite, Memory memory) {
+template <class Sqlite, class Postgres, class Memory>
+result<std::unique_ptr<store>> dispatch(const std::string& url, Sqlite sqlite, Postgres postgres, Memory memory) {
   const std::string_view text = url;
   if (text.starts_with(memory_scheme)) return memory(std::string(text.substr(memory_scheme.size())));
-  if (!text.starts_with(sqlite_scheme)) return unknown_url(url);
+  if (text.starts_with("postgresql://") || text.starts_with("postgres://")) return postgres(url);
+  if (!text.starts_with(sqlite_scheme))  // not repeated: a mistyped scheme may stand before a password
+    return failure(error_code::invalid_argument,
+                   "journal.url has an unknown scheme; expected \"sqlite:<path>\", "
+                   "\"postgresql://user@host1,host2/database\" or \"memory:\"");
   const std::string path(text.substr(sqlite_scheme.size()));
   if (path.empty() || path.find('\0') != std::string::npos)
     return failure(error_code::invalid_argument,
@@ -45,12 +42,14 @@ std::uint32_t shard_of(std::string_view tenant, std::string_view job_id) {
 result<std::unique_ptr<store>> open_store(const std::string& url, const owner_info& me) {
   return dispatch(
       url, [&](const std::string& path) { return open_sqlite_store(path, me); },
+      [&](const std::string& address) { return open_postgres_store(address, me); },
       [&](const std::string& name) { return open_memory_store(name, me); });
 }
 
 result<std::unique_ptr<store>> open_reader(const std::string& url) {
   return dispatch(
       url, [](const std::string& path) { return open_sqlite_reader(path); },
+      [](const std::string& address) { return open_postgres_reader(address); },
       [](const std::string& name) { return open_memory_reader(name); });
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 
 #include "messages/events.hpp"
 #include "messages/result.hpp"
+#include "runtime/journal/source_progress.hpp"
 
 namespace horizons::journal {
 
@@ -21,12 +23,6 @@ inline constexpr std::uint32_t shard_count = 256;  // on disk from the first day
 
 /// fnv1a64(tenant, 0, job_id) mod 256.
 std::uint32_t shard_of(std::string_view tenant, std::string_view job_id);
-
-/// Where a bridge stands in its source, stored with the events it caused.
-struct source_offset {
-  std::string source;  // "kafka/<cluster>/<topic>/<partition>"
-  std::string state;   // what the bridge needs to go on: opaque text, at most 4 KiB
-};
 
 /// "This job id, and this idempotency key, belong to this content": makes repeated submissions one job.
 struct identity_claim {
@@ -42,13 +38,14 @@ struct claimed_by {
   std::string digest;
 };
 
-/// What one owner wants committed together: all of it or nothing.
+/// What one owner wants committed together: all of it or nothing. Of marks alone, the shard and its epoch do not
+/// matter: the marks' own epochs fence them.
 struct batch {
   std::uint32_t shard = 0;
   std::uint64_t epoch = 0;  // refused when older than the shard's
   std::vector<event> events;
   std::vector<identity_claim> claims;
-  std::optional<source_offset> offset;
+  std::vector<source_mark> marks;
 };
 
 struct append_outcome {
@@ -87,7 +84,27 @@ public:
   virtual result<std::vector<event>> read(const event_filter& filter, std::size_t limit) = 0;
 
   virtual result<std::uint64_t> last_position() = 0;
-  virtual result<std::optional<std::string>> read_offset(std::string_view source) = 0;
+
+  /// Takes a source for one owner: raises its epoch, so that marks of older owners are fenced, and tells where it
+  /// stands. `next` is 0 and nothing is above or parked when the source was never claimed before.
+  struct claimed_source {
+    source_progress progress;
+    bool is_new = false;
+  };
+  virtual result<claimed_source> claim_source(std::string_view source) = 0;
+  /// Every source whose name begins with `prefix`, by name; at most 10,000.
+  virtual result<std::map<std::string, source_progress>> read_sources(std::string_view prefix) = 0;
+
+  /// The head of the hash chain: what the last event's chain column holds.
+  struct chain_head {
+    std::uint64_t position = 0, count = 0;
+    std::string hash;  // hexadecimal
+  };
+  virtual result<chain_head> head() = 0;
+
+  /// On disk, indexes included; 0 in memory.
+  virtual result<std::uint64_t> size_bytes() = 0;
+
   virtual result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
                                                        std::string_view idempotency_key) = 0;
 
@@ -96,9 +113,9 @@ public:
   virtual result<std::uint64_t> verify(const std::function<bool(std::uint64_t checked)>& go_on) = 0;
 };
 
-/// Opens (and makes or migrates) the journal at `url`: "sqlite:<path>" or "memory:".
-/// Another process that has it open: error `unavailable`, naming the owner: "journal is in use by node X on host Y
-/// since T …".
+/// Opens (and makes or migrates) the journal at `url`: "sqlite:<path>", "memory:" or
+/// "postgresql://user@host1,host2/db". Another process that has it open: error `unavailable`, naming the owner:
+/// "journal is in use by node X on host Y since T …".
 result<std::unique_ptr<store>> open_store(const std::string& url, const owner_info& me);
 
 /// A second, read-only view of the same journal for reading beside the writer ("memory:" shares its data).

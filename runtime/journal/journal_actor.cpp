@@ -16,6 +16,7 @@ using kit::milliseconds;
 constexpr std::size_t catch_up_events = 500;  // read per turn: appends wait some milliseconds behind it, not more
 constexpr milliseconds retry_first = 5ms;     // a full subscriber gets another try then, and ever later
 constexpr milliseconds retry_max = 500ms;
+constexpr std::chrono::minutes measure_every{1};  // the size on disk, a query of some milliseconds
 
 /// To itself, at the end of the data lane: when it arrives, every append that was waiting is in the group. (The
 /// control lane overtakes the data lane: a mark there would commit each append alone.)
@@ -63,7 +64,9 @@ struct subscription {
 class writer : public std::enable_shared_from_this<writer> {
 public:
   writer(kit::context& self, std::unique_ptr<store> s, std::uint64_t last, std::shared_ptr<journal_metrics> metrics)
-      : self_(self), me_(self.self_as<own_api>()), store_(std::move(s)), last_(last), metrics_(std::move(metrics)) {}
+      : self_(self), me_(self.self_as<own_api>()), store_(std::move(s)), last_(last), metrics_(std::move(metrics)) {
+    measure();
+  }
 
   void take(append& a, kit::promise<append_outcome> answer) {
     group_.add(std::move(a), std::move(answer));
@@ -91,6 +94,16 @@ public:
     }
     for (std::size_t i = 0; i < outcomes->size(); ++i) group.answers()[i].set(std::move((*outcomes)[i]));
     publish(before, std::move(fresh));
+    metrics_->last_position = last_;
+    if (self_.now() - measured_ >= measure_every) measure();
+  }
+
+  /// What was appended before is committed before.
+  result<store::claimed_source> claim(const std::string& source) {
+    commit();
+    auto taken = store_->claim_source(source);
+    if (!taken) last_error_ = taken.error().text;
+    return taken;
   }
 
   void add(const subscribe& s) {
@@ -164,9 +177,15 @@ private:
   }
 
   void count_time(kit::instant::duration took) {
-    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
-    metrics_->commit_us_last = static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0));
-    metrics_->commit_us_sum += metrics_->commit_us_last;
+    const auto ns = std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count(), 0);
+    metrics_->commit_us_last = static_cast<std::uint64_t>(ns / 1000);
+    metrics_->commit_times.add(ns, 1);
+  }
+
+  void measure() {
+    measured_ = self_.now();
+    metrics_->last_position = last_;
+    if (const auto bytes = store_->size_bytes()) metrics_->size_bytes = *bytes;
   }
 
   void refuse(const commit_group& group, const error& why) {
@@ -238,6 +257,7 @@ private:
   std::uint64_t last_;  // the highest position known to be committed
   std::shared_ptr<journal_metrics> metrics_;
   commit_group group_;
+  kit::instant measured_{};
   bool marked_ = false;  // a commit_now is under way
   std::map<std::uint64_t, subscription> subscriptions_;
   std::uint64_t subscription_id_ = 0;
@@ -271,7 +291,8 @@ private:
 
 std::size_t bytes_of(const append& a) {
   std::size_t sum = sizeof(append) + a.what.claims.size() * sizeof(identity_claim);
-  if (a.what.offset) sum += a.what.offset->source.size() + a.what.offset->state.size();
+  for (const source_mark& m : a.what.marks)
+    sum += sizeof(source_mark) + m.source.size() + m.park.size() + m.release.size();
   for (const event& e : a.what.events)
     sum += sizeof(event) + std::visit([](const auto& data) { return weight(data); }, e.data);
   return sum;
@@ -296,6 +317,7 @@ kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metri
         .on<append>([w](append& a, kit::promise<append_outcome> answer) { w->take(a, std::move(answer)); })
         .on<commit_now>([w](const commit_now&) { w->commit(); })
         .on<subscribe>([w](const subscribe& s) { w->add(s); })
+        .on<claim_source>([w](const claim_source& c) { return w->claim(c.source); })
         .on<catch_up>([w](const catch_up& c) { w->step(c.subscription); })
         .on<journal_status>([w](const journal_status&) -> result<journal_status::reply> { return w->status(); });
   };
@@ -326,7 +348,10 @@ kit::actor_body journal_reader(open_function open) {
           return r->with_store([](store& s) {
             return s.verify(nullptr).map([](std::uint64_t checked) { return verify_chain::reply{checked}; });
           });
-        });
+        })
+        .on<read_sources>(
+            [r](const read_sources& m) { return r->with_store([&](store& s) { return s.read_sources(m.prefix); }); })
+        .on<read_head>([r](const read_head&) { return r->with_store([](store& s) { return s.head(); }); });
   };
 }
 

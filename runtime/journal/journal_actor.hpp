@@ -46,7 +46,14 @@ struct journal_status {
   };
 };
 
-using writer_api = kit::accepts<append, subscribe, journal_status>;
+/// store::claim_source, in order with the appends.
+struct claim_source {
+  static constexpr auto lane = kit::lane::control;
+  using reply = store::claimed_source;
+  std::string source;
+};
+
+using writer_api = kit::accepts<append, subscribe, journal_status, claim_source>;
 
 struct read_events {
   struct reply {
@@ -69,7 +76,16 @@ struct verify_chain {
   };
 };
 
-using reader_api = kit::accepts<read_events, find_claim, verify_chain>;
+struct read_sources {
+  using reply = std::map<std::string, source_progress>;
+  std::string prefix;
+};
+
+struct read_head {
+  using reply = store::chain_head;
+};
+
+using reader_api = kit::accepts<read_events, find_claim, verify_chain, read_sources, read_head>;
 
 /// Bodies for kit spawn_blocking. `open` is called on the actor's own thread at every start: a restart reopens the
 /// store.

@@ -7,21 +7,11 @@
 #include <unordered_map>
 
 #include "messages/ulid.hpp"
-#include "runtime/journal/admission.hpp"
+#include "runtime/journal/append_plan.hpp"
 
 namespace horizons::journal {
 
 namespace {
-
-struct ulid_hash {
-  std::size_t operator()(const ulid_bytes& id) const {
-    std::size_t h = 0;
-    for (const auto byte : id) h = (h ^ byte) * 1'099'511'628'211u;
-    return h;
-  }
-};
-
-using job_key = std::pair<std::string, std::string>;  // tenant, job
 
 struct job_key_hash {
   std::size_t operator()(const job_key& k) const {
@@ -54,7 +44,7 @@ public:
   std::unordered_map<job_key, std::vector<std::uint64_t>, job_key_hash> by_job;
   std::map<job_key, identity_claim> claims;
   std::map<std::tuple<std::string, std::string, std::string>, std::string> keys;  // tenant, user, key -> job
-  std::map<std::string, std::string, std::less<>> offsets;
+  std::map<std::string, source_progress, std::less<>> sources;
   std::array<std::uint64_t, shard_count> epochs{};
   std::vector<std::function<void()>> undo;
 
@@ -118,21 +108,25 @@ public:
     });
   }
 
-  void put_offset(const source_offset& o) {
-    std::optional<std::string> old;
-    if (auto at = offsets.find(o.source); at != offsets.end()) old = at->second;
-    offsets.insert_or_assign(o.source, o.state);
-    undo.emplace_back([this, source = o.source, old] {
-      if (old)
-        offsets.insert_or_assign(source, *old);
-      else
-        offsets.erase(source);
-    });
+  std::optional<source_progress> source(const std::string& name) const {
+    const auto at = sources.find(name);
+    return at == sources.end() ? std::nullopt : std::optional(at->second);
   }
 
-  result<append_outcome> append_one(const batch& b) {
+  void put_source(const std::string& name, const source_progress& progress) {
+    undo.emplace_back([this, name, old = source(name)] {
+      if (old)
+        sources.insert_or_assign(name, *old);
+      else
+        sources.erase(name);
+    });
+    sources.insert_or_assign(name, progress);
+  }
+
+  result<append_outcome> append_one(const batch& b, source_changes& moved) {
     if (auto ok = admit(b); !ok) return failure(std::move(ok.error()));
-    if (b.epoch < epochs[b.shard]) return failure(fenced_error(b.shard, b.epoch, epochs[b.shard]));
+    if (!marks_alone(b) && b.epoch < epochs[b.shard]) return failure(fenced_error(b.shard, b.epoch, epochs[b.shard]));
+    if (auto ok = moved.check(b.marks).value(); !ok) return failure(std::move(ok.error()));
     const auto mark = undo.size();
     const auto refuse = [&](result<append_outcome> answer) {
       undo_to(mark);
@@ -162,7 +156,7 @@ public:
       put(e, id_bytes);
       outcome.positions.push_back(events.size());
     }
-    if (b.offset) put_offset(*b.offset);
+    if (auto ok = moved.apply(b.marks); !ok) return refuse(failure(std::move(ok.error())));
     return outcome;
   }
 };
@@ -207,7 +201,10 @@ public:
     if (fault == memory_fault::io) return failure(error_code::io, "journal in memory: writing failed");
     std::vector<result<append_outcome>> outcomes;
     outcomes.reserve(batches.size());
-    for (const batch& b : batches) outcomes.push_back(d.append_one(b));
+    source_changes moved(
+        [&](const std::string& name) { return result<std::optional<source_progress>>(d.source(name)); });
+    for (const batch& b : batches) outcomes.push_back(d.append_one(b, moved));
+    for (const auto& [name, progress] : moved.changed()) d.put_source(*name, *progress);
     if (fault == memory_fault::torn_write) {
       d.torn = true;
       return failure(error_code::timed_out, "journal in memory: the outcome of the append is unknown: torn write");
@@ -269,11 +266,35 @@ public:
     return data_->synced;
   }
 
-  result<std::optional<std::string>> read_offset(std::string_view source) override {
+  result<claimed_source> claim_source(std::string_view source) override {
+    if (auto ok = admit_source(source); !ok) return failure(std::move(ok.error()));
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_write(); !ok) return failure(std::move(ok.error()));
+    const std::string name(source);
+    auto taken = claimed(data_->source(name));
+    data_->sources.insert_or_assign(name, taken.progress);
+    return taken;
+  }
+
+  result<std::map<std::string, source_progress>> read_sources(std::string_view prefix) override {
     const std::lock_guard lock(data_->mutex);
     if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
-    const auto at = data_->offsets.find(source);
-    return at == data_->offsets.end() ? std::nullopt : std::optional<std::string>(at->second);
+    std::map<std::string, source_progress> found;
+    for (auto at = data_->sources.lower_bound(prefix); at != data_->sources.end() && at->first.starts_with(prefix);
+         ++at) {
+      if (found.size() == sources_max) return failure(too_many_sources(prefix));
+      found.emplace_hint(found.end(), at->first, at->second);
+    }
+    return found;
+  }
+
+  result<std::uint64_t> size_bytes() override { return 0; }
+
+  /// Without a hash.
+  result<chain_head> head() override {
+    const std::lock_guard lock(data_->mutex);
+    if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
+    return chain_head{data_->synced, data_->synced, {}};
   }
 
   result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,

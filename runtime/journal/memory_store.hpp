@@ -1,6 +1,6 @@
 // A journal in memory, for simulations and measurements: what was committed is kept apart from what a crash would
 // lose, and faults can be asked for. Journals live in this process under a name; "memory:" is the one without.
-// It keeps no hash chain: nobody can change it behind our back.
+// It keeps no hash chain (its head has no hash): nobody can change it behind our back.
 #pragma once
 
 #include <functional>

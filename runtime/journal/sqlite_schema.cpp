@@ -56,7 +56,14 @@ create table time_blocks(block integer primary key, time_min integer not null, t
 insert into time_blocks select position >> 10, min(time), max(time) from events group by position >> 10;
 )sql";
 
-constexpr std::array migrations{version_1, version_2};
+// A source has a progress that every reader understands (source_progress.hpp) and an epoch in it. No program wrote
+// source_offsets: there is nothing to bring over.
+constexpr const char* version_3 = R"sql(
+drop table source_offsets;
+create table sources(source text primary key not null, progress text not null) without rowid, strict;
+)sql";
+
+constexpr std::array migrations{version_1, version_2, version_3};
 static_assert(migrations.size() == schema_version);
 
 error not_a_journal(connection& db) {

@@ -50,9 +50,25 @@ public:
     return writer_->head().position;
   }
 
-  result<std::optional<std::string>> read_offset(std::string_view source) override {
+  result<claimed_source> claim_source(std::string_view source) override {
+    if (auto ok = admit_source(source); !ok) return failure(std::move(ok.error()));
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return writer_->view().read_offset(source);
+    return writer_->claim_source(std::string(source));
+  }
+
+  result<std::map<std::string, source_progress>> read_sources(std::string_view prefix) override {
+    if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
+    return writer_->view().read_sources(prefix);
+  }
+
+  result<std::uint64_t> size_bytes() override {
+    if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
+    return writer_->view().size_bytes();
+  }
+
+  result<chain_head> head() override {
+    if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
+    return told(writer_->head());
   }
 
   result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
@@ -103,9 +119,14 @@ public:
     return view_.read(filter, limit);
   }
   result<std::uint64_t> last_position() override {
-    return view_.head().map([](const chain_head& head) { return head.position; });
+    return view_.head().map([](const chain_state& head) { return head.position; });
   }
-  result<std::optional<std::string>> read_offset(std::string_view source) override { return view_.read_offset(source); }
+  result<claimed_source> claim_source(std::string_view) override { return read_only(); }
+  result<std::map<std::string, source_progress>> read_sources(std::string_view prefix) override {
+    return view_.read_sources(prefix);
+  }
+  result<chain_head> head() override { return view_.head().map(told); }
+  result<std::uint64_t> size_bytes() override { return view_.size_bytes(); }
   result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
                                                std::string_view key) override {
     return view_.find_claim(tenant, user_id, key);

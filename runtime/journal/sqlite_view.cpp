@@ -5,6 +5,7 @@
 
 #include "messages/codec/json.hpp"
 #include "messages/text.hpp"
+#include "runtime/journal/source_changes.hpp"
 
 namespace horizons::journal {
 
@@ -49,19 +50,27 @@ result<std::string> sqlite_view::journal_id() {
   return std::string((*s)->text(0));
 }
 
-result<chain_head> sqlite_view::head() {
+result<chain_state> sqlite_view::head() {
   auto s = prepared("select count, position, hash from chain_head");
   if (!s) return failure(std::move(s.error()));
   const sqlite::reset_at_end end(**s);
   auto row = (*s)->step();
   if (!row) return failure(std::move(row.error()));
-  chain_head head;
+  chain_state head;
   if (!*row || (*s)->blob(2).size() != head.hash.size())
     return failure(error_code::unreadable, "journal: the head of the hash chain is missing or damaged");
   head.count = (*s)->natural(0);
   head.position = (*s)->natural(1);
   std::ranges::copy((*s)->blob(2), head.hash.begin());
   return head;
+}
+
+result<std::uint64_t> sqlite_view::size_bytes() {
+  auto pages = db_.integer("pragma page_count");
+  auto bytes = db_.integer("pragma page_size");
+  if (!pages) return failure(std::move(pages.error()));
+  if (!bytes) return failure(std::move(bytes.error()));
+  return static_cast<std::uint64_t>(*pages * *bytes);
 }
 
 result<sqlite_view::bounds> sqlite_view::bounds_of(const event_filter& filter) {
@@ -139,14 +148,32 @@ result<std::vector<event>> sqlite_view::read(const event_filter& filter, std::si
   return events;
 }
 
-result<std::optional<std::string>> sqlite_view::read_offset(std::string_view source) {
-  auto s = prepared("select state from source_offsets where source = ?");
+result<std::optional<source_progress>> sqlite_view::read_source(const std::string& source) {
+  auto s = prepared("select progress from sources where source = ?");
   if (!s) return failure(std::move(s.error()));
   const sqlite::reset_at_end end(**s);
   auto row = (*s)->bind(1, source).step();
   if (!row) return failure(std::move(row.error()));
-  if (!*row) return std::optional<std::string>();
-  return std::optional<std::string>((*s)->text(0));
+  if (!*row) return std::optional<source_progress>();
+  return progress_of(source, (*s)->text(0)).map([](source_progress p) { return std::optional(std::move(p)); });
+}
+
+result<std::map<std::string, source_progress>> sqlite_view::read_sources(std::string_view prefix) {
+  auto s = prepared("select source, progress from sources where source >= ? order by source");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  (*s)->bind(1, prefix);
+  std::map<std::string, source_progress> found;
+  for (;;) {
+    auto row = (*s)->step();
+    if (!row) return failure(std::move(row.error()));
+    if (!*row || !(*s)->text(0).starts_with(prefix)) return found;
+    if (found.size() == sources_max) return failure(too_many_sources(prefix));
+    std::string source((*s)->text(0));
+    auto progress = progress_of(source, (*s)->text(1));
+    if (!progress) return failure(std::move(progress.error()));
+    found.emplace_hint(found.end(), std::move(source), std::move(*progress));
+  }
 }
 
 result<std::optional<claimed_by>> sqlite_view::find_claim(std::string_view tenant, std::string_view user_id,

@@ -1,6 +1,7 @@
 // Everything that is read from a SQLite journal, over one connection: the writer and the readers share it.
 #pragma once
 
+#include <map>
 #include <unordered_map>
 
 #include "runtime/journal/admission.hpp"
@@ -8,13 +9,6 @@
 #include "runtime/journal/sqlite.hpp"
 
 namespace horizons::journal {
-
-/// The last link of the chain and how many events stand before it.
-struct chain_head {
-  std::uint64_t count = 0;
-  std::uint64_t position = 0;
-  chain_hash hash{};
-};
 
 inline constexpr int time_block_bits = 10;  // 1024 positions share a row of time_blocks
 
@@ -24,9 +18,12 @@ public:
   explicit sqlite_view(sqlite::connection& db) : db_(db) {}
 
   result<std::string> journal_id();
-  result<chain_head> head();
+  result<chain_state> head();
+  result<std::uint64_t> size_bytes();  // without the log
   result<std::vector<event>> read(const event_filter& filter, std::size_t limit);
-  result<std::optional<std::string>> read_offset(std::string_view source);
+  /// Nothing: never claimed.
+  result<std::optional<source_progress>> read_source(const std::string& source);
+  result<std::map<std::string, source_progress>> read_sources(std::string_view prefix);
   result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
                                                std::string_view idempotency_key);
   result<std::uint64_t> verify(const std::function<bool(std::uint64_t)>& go_on);

@@ -57,7 +57,7 @@ result<void> sqlite_writer::prepare() {
        "select job_id, digest from claims where tenant = ? and user_id = ? and idempotency_key = ? and idempotency_key "
        "<> ''"},
       {&delete_claim_, "delete from claims where tenant = ? and job_id = ?"},
-      {&put_offset_, "insert into source_offsets values(?,?) on conflict(source) do update set state = excluded.state"},
+      {&put_source_, "insert into sources values(?,?) on conflict(source) do update set progress = excluded.progress"},
       {&put_head_, "update chain_head set count = ?, position = ?, hash = ?"},
       {&put_block_,
        "insert into time_blocks values(?,?,?) on conflict(block) do update set "
@@ -134,12 +134,15 @@ result<void> sqlite_writer::take_back(std::uint64_t from, std::span<const identi
   return {};
 }
 
-result<result<append_outcome>> sqlite_writer::append_one(const batch& b) {
+result<result<append_outcome>> sqlite_writer::append_one(const batch& b, source_changes& moved) {
   if (auto ok = admit(b); !ok) return result<append_outcome>(failure(std::move(ok.error())));
-  if (b.epoch < epochs_[b.shard])
+  if (!marks_alone(b) && b.epoch < epochs_[b.shard])
     return result<append_outcome>(failure(fenced_error(b.shard, b.epoch, epochs_[b.shard])));
+  auto owned = moved.check(b.marks);
+  if (!owned) return failure(std::move(owned.error()));
+  if (!*owned) return result<append_outcome>(failure(std::move(owned->error())));
 
-  const chain_head before = pending_;
+  const chain_state before = pending_;
   const auto blocks_before = blocks_;
   append_outcome outcome;
   std::vector<const identity_claim*> made_claims;
@@ -175,10 +178,7 @@ result<result<append_outcome>> sqlite_writer::append_one(const batch& b) {
       bare.position = 0;
       data = to_json(bare);
     }
-    if (data.size() > limits::message_bytes_max)
-      return refuse(failure(error_code::limit_exceeded, "event " + e.event_id + " has " + std::to_string(data.size()) +
-                                                            " bytes; at most " +
-                                                            std::to_string(limits::message_bytes_max)));
+    if (data.size() > limits::message_bytes_max) return refuse(failure(too_large(e, data.size())));
     const auto position = pending_.position + 1;
     const auto hash = hasher_.link(pending_.hash, position, data);
     const auto time = e.time.time_since_epoch().count();
@@ -217,9 +217,7 @@ result<result<append_outcome>> sqlite_writer::append_one(const batch& b) {
     if (!fresh) block->second = {std::min(block->second.first, time), std::max(block->second.second, time)};
     outcome.positions.push_back(position);
   }
-  if (b.offset)
-    if (auto ok = put_offset_.bind(1, b.offset->source).bind(2, b.offset->state).run(); !ok)
-      return failure(std::move(ok.error()));
+  if (auto ok = moved.apply(b.marks); !ok) return refuse(failure(std::move(ok.error())));
   return result<append_outcome>(std::move(outcome));
 }
 
@@ -228,6 +226,14 @@ result<void> sqlite_writer::write_head() {
   for (const auto& [block, range] : blocks_)
     if (auto ok = put_block_.bind(1, block).bind(2, range.first).bind(3, range.second).run(); !ok) return ok;
   return put_head_.bind(1, pending_.count).bind(2, pending_.position).bind(3, pending_.hash).run();
+}
+
+result<void> sqlite_writer::write(const source_changes& moved) {
+  for (const auto& [source, progress] : moved.changed()) {
+    const auto text = progress->encode();
+    if (auto ok = put_source_.bind(1, *source).bind(2, text).run(); !ok) return ok;
+  }
+  return {};
 }
 
 result<std::vector<result<append_outcome>>> sqlite_writer::append(std::span<const batch> batches,
@@ -241,11 +247,13 @@ result<std::vector<result<append_outcome>>> sqlite_writer::append(std::span<cons
   if (auto ok = begin_.run(); !ok) return abandon(std::move(ok.error()));
   std::vector<result<append_outcome>> outcomes;
   outcomes.reserve(batches.size());
+  source_changes moved([this](const std::string& source) { return view_.read_source(source); });
   for (const batch& b : batches) {
-    auto outcome = append_one(b);
+    auto outcome = append_one(b, moved);
     if (!outcome) return abandon(std::move(outcome.error()));
     outcomes.push_back(std::move(*outcome));
   }
+  if (auto ok = write(moved); !ok) return abandon(std::move(ok.error()));
   if (auto ok = write_head(); !ok) return abandon(std::move(ok.error()));
   if (auto ok = commit_.run(); !ok) {
     // A failed write leaves the log without its commit mark. A failed sync may leave a whole one behind, which the
@@ -265,16 +273,35 @@ result<std::uint64_t> sqlite_writer::raise_epochs(std::span<const std::uint32_t>
     epoch = std::max(epoch, epochs_[shard]);
   }
   ++epoch;
-  auto ok = begin_.run();
-  for (const auto shard : shards)
-    if (ok) ok = put_epoch_.bind(1, std::uint64_t{shard}).bind(2, epoch).run();
-  if (ok) ok = commit_.run();
-  if (!ok) {
-    if (db_.in_transaction()) (void)db_.run("rollback");
-    return failure(std::move(ok.error()));
-  }
+  const auto ok = in_transaction([&]() -> result<void> {
+    for (const auto shard : shards)
+      if (auto put = put_epoch_.bind(1, std::uint64_t{shard}).bind(2, epoch).run(); !put) return put;
+    return {};
+  });
+  if (!ok) return failure(ok.error());
   for (const auto shard : shards) epochs_[shard] = epoch;
   return epoch;
+}
+
+result<store::claimed_source> sqlite_writer::claim_source(const std::string& source) {
+  store::claimed_source taken;
+  const auto ok = in_transaction([&]() -> result<void> {
+    auto stored = view_.read_source(source);
+    if (!stored) return failure(std::move(stored.error()));
+    taken = claimed(std::move(*stored));
+    const auto text = taken.progress.encode();
+    return put_source_.bind(1, source).bind(2, text).run();
+  });
+  if (!ok) return failure(ok.error());
+  return taken;
+}
+
+result<void> sqlite_writer::in_transaction(const std::function<result<void>()>& change) {
+  auto ok = begin_.run();
+  if (ok) ok = change();
+  if (ok) ok = commit_.run();
+  if (!ok && db_.in_transaction()) (void)db_.run("rollback");
+  return ok;
 }
 
 }  // namespace horizons::journal

@@ -21,10 +21,11 @@ enum class dead_letter : std::uint8_t {
   rejected_full,
   dropped_oldest,
   conflated,
-  unhandled
+  unhandled,
+  draining
 };
-inline constexpr std::array<std::string_view, 6> dead_letter_names{"no_receiver",    "receiver_ended", "rejected_full",
-                                                                   "dropped_oldest", "conflated",      "unhandled"};
+inline constexpr std::array<std::string_view, 7> dead_letter_names{
+    "no_receiver", "receiver_ended", "rejected_full", "dropped_oldest", "conflated", "unhandled", "draining"};
 
 /// Times in powers of four from 1 µs to 4 s: coarse, but free of locks and cheap enough for every actor.
 class duration_histogram {
@@ -56,8 +57,8 @@ struct actor_metrics {
   explicit actor_metrics(std::string t) : type(std::move(t)) {}
   const std::string type;
   counter spawned{0}, restarted{0};
-  std::array<counter, 4> stopped{};       // by exit_cause::kind
-  std::array<counter, 6> dead_letters{};  // by reason
+  std::array<counter, 4> stopped{};                              // by exit_cause::kind
+  std::array<counter, dead_letter_names.size()> dead_letters{};  // by reason
   counter handled{0};
   duration_histogram waited, processed;  // sampled, weighted to stand for all
   std::atomic<std::int64_t> longest_handler_ns{0};

@@ -120,9 +120,7 @@ cell::cell(std::shared_ptr<core> c, std::string path, const actor_options& o, bo
 
 cell::~cell() {
   std::lock_guard lock(core_->mutex);
-  core_->all.erase(this);
-  if (auto at = core_->by_path.find(path()); at != core_->by_path.end() && at->second.expired())
-    core_->by_path.erase(at);
+  if (auto at = core_->by_path.find(path()); at != core_->by_path.end() && at->second == this) core_->by_path.erase(at);
 }
 
 bool cell::same_shape(const actor_options& o, bool blocking) const {
@@ -166,6 +164,10 @@ delivery cell::put(std::unique_ptr<parcel> p) {
     box->put(std::move(p), true);
     return delivery::accepted;
   }
+  if (draining_.load(std::memory_order_relaxed)) {
+    refuse(std::move(p), dead_letter::draining, "is being drained by an operator and takes no more work");
+    return delivery::dead;
+  }
   static thread_local std::uint32_t sample = 0;
   if (sample++ % sample_weight == 0) p->enqueued_ns = core_->now_ns();
 
@@ -204,7 +206,10 @@ delivery cell::put(std::unique_ptr<parcel> p) {
   return delivery::accepted;
 }
 
-bool cell::post(std::function<void(runner&)> f, std::uint32_t g) {
+bool cell::post(std::function<void(runner&)> f, std::uint32_t g) { return post_as(std::move(f), g, true); }
+bool cell::post_in_line(std::function<void(runner&)> f, std::uint32_t g) { return post_as(std::move(f), g, false); }
+
+bool cell::post_as(std::function<void(runner&)> f, std::uint32_t g, bool urgent) {
   if (g != any_generation) {
     auto s = status_.load(std::memory_order_acquire);
     if (!takes_messages(static_cast<phase>(s & 0xff)) || static_cast<std::uint32_t>(s >> 8) != g) return false;
@@ -214,8 +219,36 @@ bool cell::post(std::function<void(runner&)> f, std::uint32_t g) {
   auto t = std::make_unique<task>(std::move(f));
   t->generation = g;
   t->to = book_.get();
-  box->put(std::move(t), true);
+  box->put(std::move(t), urgent);
   return true;
+}
+
+bool cell::drain(std::function<void()> when_empty) {
+  std::uint32_t g;
+  {
+    std::lock_guard lock(mutex_);  // open() and the end of a life reset it
+    if (!takes_messages(now())) return false;
+    draining_.store(true);
+    g = generation();
+  }
+  await_empty(std::move(when_empty), g);
+  return true;
+}
+
+/// A task behind the last queued message; a sender that was under way when draining began may still follow it.
+void cell::await_empty(std::function<void()> then, std::uint32_t g) {
+  post_in_line(
+      [this, then = std::move(then), g](runner&) mutable {
+        if (!draining()) return;
+        if (book_->messages.load(std::memory_order_relaxed) > 0) return await_empty(std::move(then), g);
+        then();
+      },
+      g);
+}
+
+cell_ptr cell::supervisor() const {
+  std::lock_guard lock(mutex_);
+  return parent_.lock();
 }
 
 void cell::answered(std::uint32_t g, std::unique_ptr<answer> a) {
@@ -242,14 +275,16 @@ void cell::watch(std::function<void(const exit_cause&)> then) {
 void cell::need_mailbox() {  // under mutex_
   if (mailbox_.load(std::memory_order_relaxed)) return;
   if (!core_->engine) return;
-  mailboxes_.push_back(core_->engine->open(std::make_unique<runner>(shared_from_this(), epoch()), blocking_));
-  mailbox_.store(mailboxes_.back().get(), std::memory_order_release);
+  if (own_mailbox_) lost_mailboxes_.push_back(std::move(own_mailbox_));
+  own_mailbox_ = core_->engine->open(std::make_unique<runner>(shared_from_this(), epoch()), blocking_);
+  mailbox_.store(own_mailbox_.get(), std::memory_order_release);
 }
 
 void cell::open(std::weak_ptr<cell> parent, std::uint32_t parent_generation) {
   std::lock_guard lock(mutex_);
   parent_ = std::move(parent);
   parent_generation_ = parent_generation;
+  draining_.store(false);
   need_mailbox();
   status_.store(status_of(phase::starting, generation()), std::memory_order_release);
 }
@@ -374,7 +409,8 @@ void cell::ladder_step(int stage, std::uint32_t g) {
 void cell::shed_mailboxes() {
   std::lock_guard lock(mutex_);
   mailbox_.store(nullptr, std::memory_order_release);
-  mailboxes_.clear();
+  own_mailbox_.reset();
+  lost_mailboxes_.clear();
 }
 
 std::string cell::last_error() const {
@@ -385,10 +421,11 @@ std::string cell::last_error() const {
 tree_entry cell::entry() const {
   static constexpr std::string_view names[]{"starting", "running", "stopping", "backoff", "ended"};
   std::lock_guard lock(mutex_);
+  const auto state = now();
   return {
       .path = path(),
       .type = book_->metrics.type,
-      .state = std::string(names[static_cast<std::size_t>(now())]),
+      .state = std::string(state == phase::running && draining() ? "draining" : names[static_cast<std::size_t>(state)]),
       .restarts = restarts(),
       .last_error = last_error_,
       .mailbox = static_cast<std::size_t>(std::max<std::int64_t>(book_->messages.load(std::memory_order_relaxed), 0)),
@@ -400,31 +437,66 @@ tree_entry cell::entry() const {
 cell_ptr core::claim(const std::string& path, const actor_options& o, bool blocking) {
   cell_ptr existing;  // released after the lock: the last reference may be this one
   std::lock_guard lock(mutex);
-  auto& slot = by_path[path];
-  existing = slot.lock();
+  if (auto at = by_path.find(path); at != by_path.end()) existing = at->second->weak_from_this().lock();
   if (existing) {
     if (existing->now() != phase::ended) throw std::invalid_argument("an actor " + path + " already exists");
     if (existing->same_shape(o, blocking)) return existing;
   }
   auto c = std::make_shared<cell>(shared_from_this(), path, o, blocking);
-  all.insert(c.get());
-  slot = c;
+  by_path.erase(path);  // not assigned: the key lives in the cell
+  by_path.emplace(c->path(), c.get());
+  if (existing) {
+    std::erase_if(replaced, [](auto& w) { return w.expired(); });
+    replaced.push_back(existing);
+  }
   return c;
 }
 
 cell_ptr core::find(std::string_view path) const {
   std::lock_guard lock(mutex);
-  auto at = by_path.find(std::string(path));
-  return at == by_path.end() ? nullptr : at->second.lock();
+  auto at = by_path.find(path);
+  return at == by_path.end() ? nullptr : at->second->weak_from_this().lock();
+}
+
+std::vector<cell_ptr> core::everybody() const {
+  std::vector<cell_ptr> r;
+  std::lock_guard lock(mutex);
+  r.reserve(by_path.size());
+  for (auto& [path, c] : by_path)
+    if (auto p = c->weak_from_this().lock()) r.push_back(std::move(p));
+  for (auto& w : replaced)
+    if (auto p = w.lock()) r.push_back(std::move(p));
+  return r;
 }
 
 std::vector<cell_ptr> core::below(const std::string& path) const {
   std::vector<cell_ptr> r;
   std::lock_guard lock(mutex);
-  for (auto& [p, w] : by_path)
+  for (auto& [p, who] : by_path)
     if (p.size() > path.size() && p.starts_with(path) && p[path.size()] == '/')
-      if (auto c = w.lock()) r.push_back(std::move(c));
+      if (auto c = who->weak_from_this().lock()) r.push_back(std::move(c));
   return r;
+}
+
+mailbox_reading core::read_mailbox(const cell& c) const {
+  auto& book = c.book();
+  auto now = now_ns();
+  auto age = [now](std::int64_t since) { return milliseconds{std::max<std::int64_t>(now - since, 0) / 1'000'000}; };
+  auto count = [](const std::atomic<std::int64_t>& n) {
+    return static_cast<std::size_t>(std::max<std::int64_t>(n.load(std::memory_order_relaxed), 0));
+  };
+  mailbox_reading m{.path = c.path(),
+                    .type = book.metrics.type,
+                    .messages = count(book.messages),
+                    .bytes = count(book.bytes),
+                    .handled = book.handled.load(std::memory_order_relaxed)};
+  auto oldest = book.oldest_ns.load(std::memory_order_relaxed);
+  if (m.messages && oldest) m.oldest = age(oldest);
+  if (auto since = book.handling_since_ns.load(std::memory_order_relaxed)) {
+    if (auto* t = book.handling.load(std::memory_order_relaxed)) m.handling = t->name;
+    m.handling_for = age(since);
+  }
+  return m;
 }
 
 void core::root_ended(const cell_ptr& c, const exit_cause& cause) {

@@ -12,7 +12,6 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "runtime/kit/actor_metrics.hpp"
@@ -41,6 +40,7 @@ struct account {
   std::atomic<std::int64_t> oldest_ns{0};              // when the next message to be read was sent, about
   std::atomic<const message_type*> handling{nullptr};  // present handler, for the watchdog
   std::atomic<std::int64_t> handling_since_ns{0};      // 0: idle
+  std::atomic<std::uint64_t> handled{0};               // messages; written in the actor's turn only
 };
 
 inline constexpr std::uint32_t sample_weight = 8;  // one message of so many is timed: a clock costs 20 ns
@@ -100,6 +100,8 @@ public:
   delivery put(std::unique_ptr<parcel> p);
   /// Posts to the runner; with a generation: dropped (and false, where that is known) when it has passed.
   bool post(std::function<void(runner&)> f, std::uint32_t generation = any_generation);
+  /// The same behind what is queued in the data lane.
+  bool post_in_line(std::function<void(runner&)> f, std::uint32_t generation);
   void answered(std::uint32_t generation, std::unique_ptr<answer> a) override;
   std::unique_ptr<parcel> pop_lane() { return lane_ ? lane_->pop() : nullptr; }
 
@@ -113,6 +115,13 @@ public:
   /// Stop, after `grace` kill, and 500 ms later give the thread up as lost.
   void request_stop(milliseconds grace);
   void retire();  // no restart will follow
+  /// The data lane takes nothing more in this life; what is queued is still handled. False when nobody runs.
+  bool drain(std::function<void()> when_empty);
+  bool draining() const { return draining_.load(std::memory_order_relaxed); }
+  cell_ptr supervisor() const;
+  /// As its supervisor treats it: never started again.
+  void set_temporary(bool yes) { temporary_.store(yes, std::memory_order_relaxed); }
+  bool temporary() const { return temporary_.load(std::memory_order_relaxed); }
   // --- life, by the runner ---
   void tell_parent_started();
   void enter(phase p);  // starting -> running -> stopping
@@ -131,7 +140,8 @@ private:
   void climb(std::shared_ptr<timer::state> next, std::uint32_t generation, milliseconds wait);
   void settle(parcel& p);
   void refuse(std::unique_ptr<parcel> p, dead_letter why, std::string text);
-  void ended(const exit_cause& cause);
+  bool post_as(std::function<void(runner&)> f, std::uint32_t generation, bool urgent);
+  void await_empty(std::function<void()> then, std::uint32_t generation);
 
   const std::shared_ptr<core> core_;
   const std::shared_ptr<account> book_;
@@ -142,9 +152,11 @@ private:
   std::atomic<std::uint32_t> epoch_{0};                                          // of the mailbox
   std::atomic<mailbox*> mailbox_{nullptr};
   std::atomic<int> restarts_{0};
+  std::atomic<bool> draining_{false}, temporary_{false};
 
   mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<mailbox>> mailboxes_;  // the last one is in use; others were lost to hung handlers
+  std::unique_ptr<mailbox> own_mailbox_;                  // what mailbox_ points to, or did
+  std::vector<std::unique_ptr<mailbox>> lost_mailboxes_;  // to hung handlers
   std::weak_ptr<cell> parent_;
   std::uint32_t parent_generation_ = 0;
   std::vector<std::function<void(const exit_cause&)>> watchers_;
@@ -167,9 +179,9 @@ struct core : std::enable_shared_from_this<core> {
   std::function<void(const std::string& path, std::string_view message)> observer;  // simulation: before each message
 
   mutable std::mutex mutex;
-  std::unordered_map<std::string, std::weak_ptr<cell>> by_path;
-  std::unordered_set<cell*> all;
-  std::vector<cell_ptr> roots;                                        // in start order
+  std::unordered_map<std::string_view, cell*> by_path;  // keys are the cells' own paths; a cell takes itself out
+  std::vector<std::weak_ptr<cell>> replaced;            // ended ones whose path another shape of actor has taken
+  std::vector<cell_ptr> roots;                          // in start order
   std::map<std::pair<const void*, std::uint32_t>, std::string> lost;  // hanging runners (cell, epoch): their paths
 
   instant now() const { return simulated ? simulated->now() : std::chrono::steady_clock::now(); }
@@ -190,8 +202,10 @@ struct core : std::enable_shared_from_this<core> {
   /// A cell for `path`, new or an ended one of the same shape. Throws std::invalid_argument when somebody lives there.
   cell_ptr claim(const std::string& path, const actor_options& options, bool blocking);
   cell_ptr find(std::string_view path) const;
+  std::vector<cell_ptr> everybody() const;                     // replaced ones as well
   std::vector<cell_ptr> below(const std::string& path) const;  // all live descendants
   void root_ended(const cell_ptr& c, const exit_cause& cause);
+  mailbox_reading read_mailbox(const cell& c) const;
 };
 
 /// A timer that posts to an actor: its callback, or a request's time-out.
@@ -213,3 +227,9 @@ struct actor_timer final : timer::state {
 };
 
 }  // namespace horizons::kit::detail
+
+namespace horizons::kit {
+struct system::state {
+  std::shared_ptr<detail::core> core = std::make_shared<detail::core>();
+};
+}  // namespace horizons::kit

@@ -48,6 +48,7 @@ cell_ptr child_set::add(actor_options options, actor_body body, child_options ch
   auto at = std::prev(children_.end());
   at->ruled = ruled;
   index_[c.get()] = at;
+  c->set_temporary(child_opts.restart == restart::temporary);
   c->open(self, generation_);
   c->book().metrics.spawned.fetch_add(1, std::memory_order_relaxed);
   if (ordered_) {
@@ -107,7 +108,11 @@ void child_set::ended(const cell_ptr& who, const exit_cause& cause) {
   go_on();
 }
 
-void child_set::apply(const std::vector<restart_effect>& effects) {
+void child_set::apply(const std::vector<supervision::restart_effect>& effects) {
+  // A start that follows stops waits for them in the plan; one alone need not wait behind the plan of others.
+  const bool planned = how_ != supervision::strategy::one_for_one ||
+                       std::any_of(effects.begin(), effects.end(),
+                                   [](auto& e) { return std::holds_alternative<supervision::stop_child>(e); });
   for (auto& effect : effects) {
     if (auto* e = std::get_if<supervision::escalate>(&effect)) return parent_.fail(e->reason);
     if (auto* e = std::get_if<supervision::finish>(&effect))
@@ -125,7 +130,7 @@ void child_set::apply(const std::vector<restart_effect>& effects) {
     if (auto* e = std::get_if<supervision::start_child>(&effect)) {
       auto at = find(e->child);
       if (at == children_.end()) continue;
-      if (how_ == supervision::strategy::one_for_one) {
+      if (!planned) {
         auto again = [this, who = at->cell.get()] {
           auto child = find(who);
           if (child == children_.end() || child->now != state::down || closing_) return;
@@ -201,6 +206,17 @@ bool child_set::stop(const cell_ptr& who) {
     at->now = state::stopping;
     at->cell->request_stop(at->options.grace);
   }
+  return true;
+}
+
+bool child_set::renew(const cell_ptr& who) {
+  auto at = find(who.get());
+  if (closing_ || at == children_.end() || at->doomed || !at->ruled) return false;
+  auto effects = policy_.renew(name_of(*at));
+  if (effects.empty()) return false;
+  at->restart.cancel();  // it waited for its backoff: the operator does not
+  apply(effects);
+  go_on();
   return true;
 }
 

@@ -26,6 +26,9 @@ public:
   void started(const cell_ptr& who);
   void ended(const cell_ptr& who, const exit_cause& cause);
   bool stop(const cell_ptr& who);  // one child, for good; false when it is none of ours
+  /// An operator's restart: an orderly stop, then a start, with those that the strategy ties to it. False when it is
+  /// none of ours, ends already, or is temporary (its body is gone).
+  bool renew(const cell_ptr& who);
   /// Stops all, in reverse order; with `kill` at once. `done()` tells when none is left.
   void close(bool kill);
   bool done() const { return closing_ && children_.empty(); }

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/kit/credit_gauge.hpp"
+
 namespace horizons::kit {
 
 struct credit {
@@ -51,13 +53,13 @@ private:
 /// The receiver's side: keeps a window of `limits` open, and grants in batches of a quarter so that grants cost little.
 class credit_window {
 public:
-  explicit credit_window(credit limits) : limits_(limits) {}
+  explicit credit_window(credit limits, credit_gauge shown = {}) : limits_(limits), shown_(std::move(shown)) {}
 
   credit open() { return limits_; }  // the first grant
-  void received() { ++outstanding_; }
+  void received() { shown_.set(++outstanding_); }
   /// One message of `bytes` was dealt with; a grant to send back, when it is time.
   std::optional<credit> done(std::size_t bytes) {
-    if (outstanding_) --outstanding_;
+    if (outstanding_) shown_.set(--outstanding_);
     freed_.messages += 1;
     freed_.bytes += bytes;
     bool enough = freed_.messages * 4 >= limits_.messages || freed_.bytes * 4 >= limits_.bytes || outstanding_ == 0;
@@ -69,6 +71,7 @@ public:
 private:
   credit limits_, freed_;
   std::size_t outstanding_ = 0;
+  credit_gauge shown_;
 };
 
 /// One bounded queue, many workers. A worker gets an item only while it has room in its window; when it ends, what it
@@ -76,7 +79,8 @@ private:
 template <class Item, class Worker = std::string>
 class work_pulling {
 public:
-  explicit work_pulling(credit queue_limits) : limits_(queue_limits) {}
+  explicit work_pulling(credit queue_limits, credit_gauge shown = {})
+      : limits_(queue_limits), shown_(std::move(shown)) {}
 
   struct assignment {
     Worker worker;
@@ -110,12 +114,15 @@ public:
       r.push_back({best->first, e.ticket, e.item});
       best->second.held.emplace(e.ticket, std::move(e));
     }
+    if (!r.empty()) shown_.set(outstanding());
     return r;
   }
   /// False: this worker does not hold the ticket (any more).
   bool done(const Worker& w, std::uint64_t ticket) {
     auto at = workers_.find(w);
-    return at != workers_.end() && at->second.held.erase(ticket) > 0;
+    const bool held = at != workers_.end() && at->second.held.erase(ticket) > 0;
+    if (held) shown_.set(outstanding());
+    return held;
   }
   void ended(const Worker& w) {
     auto at = workers_.find(w);
@@ -126,6 +133,7 @@ public:
       queue_.push_front(std::move(e->second));
     }
     workers_.erase(at);
+    shown_.set(outstanding());
     std::stable_sort(queue_.begin(), queue_.end(), [](auto& a, auto& b) { return a.ticket < b.ticket; });
   }
   std::size_t queued() const { return queue_.size(); }
@@ -150,6 +158,7 @@ private:
   std::size_t bytes_ = 0;
   std::uint64_t last_ = 0;
   std::map<Worker, worker> workers_;
+  credit_gauge shown_;
 };
 
 }  // namespace horizons::kit

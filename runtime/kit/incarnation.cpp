@@ -245,6 +245,7 @@ void runner::message(std::unique_ptr<parcel> owned, parcel& p) {
   guarded(p.type->name, [&] { now_->handle(p); });
   book_->handling_since_ns.store(0, std::memory_order_relaxed);
   metrics.handled.fetch_add(1, std::memory_order_relaxed);
+  book_->handled.store(book_->handled.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (sent) {
     auto took = home.now_ns() - start;
     metrics.processed.add(took, sample_weight);
@@ -302,5 +303,7 @@ void runner::child_ended(const cell_ptr& child, const exit_cause& cause) {
 void runner::stop_child(const cell_ptr& child) {
   if (now_) now_->stop_child(child);
 }
+
+bool runner::renew_child(const cell_ptr& child) { return now_ && now_->offspring() && now_->offspring()->renew(child); }
 
 }  // namespace horizons::kit::detail

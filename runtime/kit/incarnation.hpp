@@ -2,7 +2,6 @@
 // lives through one mailbox. Everything here runs in the actor's turn. Internal to the kit.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -86,6 +85,7 @@ public:
   void child_started(const cell_ptr& child);
   void child_ended(const cell_ptr& child, const exit_cause& cause);
   void stop_child(const cell_ptr& child);
+  bool renew_child(const cell_ptr& child);
   incarnation* present() { return now_.get(); }
 
 private:
@@ -101,7 +101,7 @@ private:
   const std::uint32_t epoch_;
   cell* cell_ = nullptr;  // during a turn, which holds it
   std::unique_ptr<incarnation> now_;
-  std::deque<std::unique_ptr<parcel>> early_;  // data sent before the body ran; bounded by the lane's limits
+  std::vector<std::unique_ptr<parcel>> early_;  // data sent before the body ran; bounded by the lane's limits
   bool leaving_ = false;
 };
 

@@ -13,10 +13,6 @@ namespace horizons::kit {
 using detail::cell_ptr;
 using detail::phase;
 
-struct system::state {
-  std::shared_ptr<detail::core> core = std::make_shared<detail::core>();
-};
-
 namespace {
 
 /// Counts down to zero; waiting has a deadline. Under simulation nobody may wait.
@@ -94,12 +90,7 @@ system::~system() {
     state_.release();
     return;
   }
-  std::vector<cell_ptr> cells;
-  {
-    std::lock_guard lock(c.mutex);
-    for (auto* cell : c.all)
-      if (auto p = cell->weak_from_this().lock()) cells.push_back(std::move(p));
-  }
+  auto cells = c.everybody();
   for (auto& cell : cells) cell->shed_mailboxes();  // late handles must not reach into a CAF system that is gone
   cells.clear();
   c.engine.reset();
@@ -138,15 +129,8 @@ address system::find(std::string_view path) const {
 }
 
 std::vector<tree_entry> system::tree() const {
-  auto& c = *state_->core;
-  std::vector<cell_ptr> cells;
-  {
-    std::lock_guard lock(c.mutex);
-    for (auto& [path, weak] : c.by_path)
-      if (auto p = weak.lock()) cells.push_back(std::move(p));
-  }
   std::vector<tree_entry> r;
-  for (auto& cell : cells)
+  for (auto& cell : state_->core->everybody())
     if (cell->now() != phase::ended) r.push_back(cell->entry());
   std::sort(r.begin(), r.end(), [](auto& a, auto& b) {  // '/' before any other: a child follows its parent at once
     return std::lexicographical_compare(a.path.begin(), a.path.end(), b.path.begin(), b.path.end(),
@@ -157,31 +141,9 @@ std::vector<tree_entry> system::tree() const {
 
 std::vector<mailbox_reading> system::mailboxes() const {
   auto& c = *state_->core;
-  std::vector<cell_ptr> cells;
-  {
-    std::lock_guard lock(c.mutex);
-    for (auto& [path, weak] : c.by_path)
-      if (auto p = weak.lock()) cells.push_back(std::move(p));
-  }
-  auto now = c.now_ns();
-  auto age = [now](std::int64_t since) { return milliseconds{std::max<std::int64_t>(now - since, 0) / 1'000'000}; };
   std::vector<mailbox_reading> r;
-  for (auto& cell : cells) {
-    if (cell->now() == phase::ended) continue;
-    auto& book = cell->book();
-    auto count = [](const std::atomic<std::int64_t>& n) {
-      return static_cast<std::size_t>(std::max<std::int64_t>(n.load(std::memory_order_relaxed), 0));
-    };
-    mailbox_reading m{
-        .path = cell->path(), .type = book.metrics.type, .messages = count(book.messages), .bytes = count(book.bytes)};
-    auto oldest = book.oldest_ns.load(std::memory_order_relaxed);
-    if (m.messages && oldest) m.oldest = age(oldest);
-    if (auto since = book.handling_since_ns.load(std::memory_order_relaxed)) {
-      if (auto* t = book.handling.load(std::memory_order_relaxed)) m.handling = t->name;
-      m.handling_for = age(since);
-    }
-    r.push_back(std::move(m));
-  }
+  for (auto& cell : c.everybody())
+    if (cell->now() != phase::ended) r.push_back(c.read_mailbox(*cell));
   return r;
 }
 

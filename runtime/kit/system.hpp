@@ -26,7 +26,7 @@ struct system_options {
 struct tree_entry {
   std::string path;  // "/jobs/scheduler"
   std::string type;
-  std::string state;  // starting, running, stopping, backoff, ended
+  std::string state;  // starting, running, draining (see administration.hpp), stopping, backoff, ended
   int restarts = 0;
   std::string last_error;
   std::size_t mailbox = 0;
@@ -40,6 +40,7 @@ struct mailbox_reading {
   milliseconds oldest{0};               // age of the next message to be read, about
   std::string handling;                 // message type of the running handler; empty: idle
   milliseconds handling_for{0};
+  std::uint64_t handled = 0;  // messages since the address exists; a rate is the difference of two readings
 };
 
 class metrics_registry;

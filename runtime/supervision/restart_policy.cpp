@@ -89,21 +89,33 @@ std::vector<restart_effect> restart_policy::step(const child_exited& event, inst
   auto delay = backoff();
   if (how_ == strategy::one_for_one) return {start_child{event.child, delay}};
 
+  return group_restart(at, false, delay);
+}
+
+std::vector<restart_effect> restart_policy::renew(const std::string& child) {
+  auto at = place_of(child);
+  if (at == children_.size() || children_[at].kind == kit::restart::temporary) return {};
+  return group_restart(at, true, milliseconds{0});
+}
+
+/// Stops those that go down with `at` in reverse order, then starts them in order.
+std::vector<restart_effect> restart_policy::group_restart(std::size_t at, bool stop_it_too, milliseconds delay) {
   auto first = how_ == strategy::one_for_all ? 0 : at;
+  auto last = how_ == strategy::one_for_one ? at + 1 : children_.size();
   std::vector<restart_effect> effects;
-  for (auto i = children_.size(); i-- > first;) {
+  for (auto i = last; i-- > first;) {
     auto& c = children_[i];
-    if (i == at || !c.alive) continue;
+    if ((i == at && !stop_it_too) || !c.alive) continue;
     if (!c.stopping) effects.push_back(stop_child{c.name});
     c.stopping = true;
   }
-  for (auto i = first; i < children_.size(); ++i) {
+  for (auto i = first; i < last; ++i) {
     auto& c = children_[i];
-    if (c.kind == restart::temporary) continue;
+    if (c.kind == kit::restart::temporary) continue;
     c.alive = true;
     effects.push_back(start_child{c.name, delay});
   }
-  std::erase_if(children_, [&](auto& c) { return c.kind == restart::temporary && c.stopping; });
+  std::erase_if(children_, [&](auto& c) { return c.kind == kit::restart::temporary && c.stopping; });
   return effects;
 }
 

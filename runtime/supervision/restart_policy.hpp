@@ -62,6 +62,10 @@ public:
   /// Temporary children are forgotten when they end; transient ones that ended normally come back only with a group.
   std::vector<restart_effect> step(const child_exited& event, instant now);
 
+  /// An operator asks for a fresh `child`: stop it and what the strategy ties to it in reverse order, then start them,
+  /// at once. Counts as no restart: nothing has failed. Empty: unknown or temporary.
+  std::vector<restart_effect> renew(const std::string& child);
+
 private:
   struct entry {
     std::string name;
@@ -71,6 +75,7 @@ private:
     bool stopping = false;  // its next exit was asked for
   };
   std::size_t place_of(const std::string& child) const;
+  std::vector<restart_effect> group_restart(std::size_t at, bool stop_it_too, milliseconds delay);
   milliseconds backoff();
 
   strategy how_;

@@ -6,6 +6,7 @@
 #include <prometheus/text_serializer.h>
 
 #include "runtime/kit/actor_metrics.hpp"
+#include "runtime/telemetry/tracing.hpp"
 
 namespace horizons::telemetry {
 
@@ -107,6 +108,21 @@ std::vector<MetricFamily> actor_collector::Collect() const {
   for (auto* f : {&alive, &depth, &bytes, &oldest, &running, &longest, &credit, &spawned, &restarted, &stopped, &dead,
                   &handled, &waited, &processed})
     r.push_back(std::move(f->f));
+  return r;
+}
+
+std::vector<MetricFamily> span_collector::Collect() const {
+  std::vector<MetricFamily> r;
+  for (auto& [name, help, value] :
+       {std::tuple("exported", "Spans the collector has taken.", tracer_->exported()),
+        std::tuple("dropped", "Spans lost: the queue was full or the collector did not take them.",
+                   tracer_->dropped())}) {
+    MetricFamily f{std::string("horizons_spans_") + name + "_total", help, MetricType::Counter, {}};
+    ClientMetric m;
+    m.counter.value = static_cast<double>(value);
+    f.metric.push_back(std::move(m));
+    r.push_back(std::move(f));
+  }
   return r;
 }
 

@@ -23,6 +23,18 @@ private:
   const kit::system* system_;  // outlives the page
 };
 
+class tracer;
+
+/// What became of a tracer's spans: "horizons_spans_exported_total" and "horizons_spans_dropped_total".
+class span_collector final : public prometheus::Collectable {
+public:
+  explicit span_collector(std::shared_ptr<const tracer> t) : tracer_(std::move(t)) {}
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+private:
+  std::shared_ptr<const tracer> tracer_;
+};
+
 class metrics_page {
 public:
   metrics_page() : registry_(std::make_shared<prometheus::Registry>()) { sources_.push_back(registry_); }

@@ -9,6 +9,7 @@ namespace horizons::telemetry {
 namespace {
 
 constexpr std::size_t attributes_max = 32;
+constexpr std::chrono::seconds last_round_max{3};  // a node stops in 15 s, and not for its spans
 
 std::string random_hex(std::size_t digits) {
   static thread_local std::mt19937_64 random{std::random_device{}()};
@@ -121,7 +122,8 @@ void tracer::run() {
   for (;;) {
     changed_.wait_for(lock, options_.interval, [&] { return stop_ || queue_.size() >= options_.batch_max; });
     bool last = stop_;
-    while (!queue_.empty()) {
+    const auto began = std::chrono::steady_clock::now();
+    while (!queue_.empty() && !(stop_ && std::chrono::steady_clock::now() - began > last_round_max)) {
       auto n = std::min(queue_.size(), options_.batch_max);
       std::vector<span> batch(std::make_move_iterator(queue_.begin()),
                               std::make_move_iterator(queue_.begin() + static_cast<std::ptrdiff_t>(n)));
@@ -132,7 +134,9 @@ void tracer::run() {
       (taken ? exported_ : dropped_) += n;
       if (!taken) break;  // the collector is away: the next round tries with newer spans
     }
-    if (last) return;
+    if (!last) continue;
+    dropped_ += queue_.size();
+    return;
   }
 }
 

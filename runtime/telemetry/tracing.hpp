@@ -70,7 +70,7 @@ private:
 class tracer {
 public:
   explicit tracer(tracer_options o);
-  ~tracer();  // sends what is queued, once
+  ~tracer();  // sends what is queued, once, for some 3 s at most
 
   /// With an invalid parent: a new trace.
   active_span start(std::string name, const span_context& parent = {});

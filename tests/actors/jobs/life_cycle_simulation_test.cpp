@@ -175,7 +175,7 @@ private:
     submissions_.push_back(s);
     auto label = "submit " + c.job_id + " " + c.dataset + " " + c.idempotency_key;
     say(label);
-    node_.door().submit(std::move(c), [this, s, label, asked = ++tick_](result<front::accepted> r) {
+    node_.door().submit(std::move(c), "", [this, s, label, asked = ++tick_](result<front::accepted> r) {
       say(label + " -> " +
           (r ? std::string(r->is_new ? "new " : "known ") + r->job.value("job_id", "") : r.error().text));
       s->answer = r;

@@ -248,7 +248,7 @@ private:
     front_limits limits;
     limits.cpus_available = 4;
     front_ = std::make_unique<jobs::front>(sim_.node("n"), shards, scheduler_, table_, waiting,
-                                           std::vector<std::string>{}, limits);
+                                           std::make_shared<waiting_by_tenant>(), std::vector<std::string>{}, limits);
     return true;
   }
 
@@ -258,7 +258,7 @@ private:
     auto open = sim_.ask("n", table_, list_open_jobs{}, 60s);
     if (!open) return false;
     for (auto& o : *open) {
-      if (o.status == job_status::queued) scheduler_.send(job_waits{o.job, o.priority, o.position, o.attempt + 1});
+      if (o.status == job_status::queued) scheduler_.send(waits(o));
       if (o.status == job_status::running || o.status == job_status::retrying)
         shards_->of(o.job).send(recover_job{o.job, ""});
     }

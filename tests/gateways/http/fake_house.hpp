@@ -43,7 +43,7 @@ public:
 
   services doors() {
     services s;
-    s.submit = [this](const identity& who, command c, const callback<submission>& then) {
+    s.submit = [this](const identity& who, command c, const std::string&, const callback<submission>& then) {
       std::unique_lock lock(mutex);
       if (c.agent == "nonsense")
         return then(

@@ -12,6 +12,7 @@
 
 #include "runtime/journal/memory_store.hpp"
 #include "runtime/kit/system.hpp"
+#include "tests/runtime/journal/postgres_fixture.hpp"
 #include "tests/runtime/journal/sample.hpp"
 #include "tests/runtime/kit/wait.hpp"
 
@@ -55,7 +56,13 @@ kit::actor_body listener(std::shared_ptr<seen> s) {
 
 class journal_actor : public ::testing::TestWithParam<std::string> {
 protected:
-  std::string url() const { return GetParam() == "sqlite" ? "sqlite:" + (folder_ / "journal.db") : "memory:actor"; }
+  void SetUp() override {
+    if (GetParam() == "postgres") NEEDS_POSTGRES();
+  }
+  std::string url() const {
+    if (GetParam() == "postgres") return postgres_.url();
+    return GetParam() == "sqlite" ? "sqlite:" + (folder_ / "journal.db") : "memory:actor";
+  }
   void start() {
     writer_ = system_.spawn_blocking<writer_api>({.name = "journal"},
                                                  journal_writer([u = url()] { return open_store(u, me); }, metrics_));
@@ -72,13 +79,14 @@ protected:
 
   folder folder_;
   memory_journal kept_{"actor"};
+  postgres_schema postgres_{GetParam() == "postgres" ? postgres_schema() : postgres_schema("")};
   std::shared_ptr<journal_metrics> metrics_ = std::make_shared<journal_metrics>();
   kit::system system_;
   kit::handle<writer_api> writer_;
   int listeners_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(journal, journal_actor, ::testing::Values("sqlite", "memory"),
+INSTANTIATE_TEST_SUITE_P(journal, journal_actor, ::testing::Values("sqlite", "memory", "postgres"),
                          [](const auto& each) { return each.param; });
 
 TEST_P(journal_actor, many_appends_share_few_commits_and_each_gets_its_answer) {
@@ -183,7 +191,31 @@ TEST_P(journal_actor, the_reader_reads_beside_the_writer) {
   EXPECT_EQ(system_.ask(reader, read_events{{.job_id = "m87"}}, 5s).value().events.size(), 1u);
   EXPECT_EQ(system_.ask(reader, find_claim{"default", "karl", "k"}, 5s).value().claim->job_id, "m87");
   EXPECT_EQ(system_.ask(reader, verify_chain{}, 5s).value().checked, 1u);
+  EXPECT_EQ(system_.ask(reader, read_head{}, 5s).value().position, 1u);
   EXPECT_EQ(system_.ask(reader, read_events{{}, 0}, 5s).error().code, error_code::invalid_argument);
+}
+
+TEST_P(journal_actor, a_source_is_claimed_behind_the_appends_that_wait) {
+  start();
+  const auto mine = system_.ask(writer_, claim_source{"kafka/c/t/0"}, 5s).value();
+  EXPECT_TRUE(mine.is_new);
+  std::atomic<int> kept{0}, fenced{0}, other{0};
+  constexpr int marks = 500;
+  for (std::uint64_t i = 0; i < marks; ++i) {
+    auto b = of({life_cycle("job-" + std::to_string(i), 1)});
+    b.marks = {finished("kafka/c/t/0", mine.progress.epoch, i)};
+    system_.ask(writer_, append{b}, 20s, [&](const result<append_outcome>& r) {
+      ++(r ? kept : r.error().code == error_code::fenced ? fenced : other);
+    });
+  }
+  const auto next = system_.ask(writer_, claim_source{"kafka/c/t/0"}, 20s).value();  // overtakes those not yet taken
+  ASSERT_TRUE(eventually([&] { return kept + fenced + other == marks; }, 20s));
+  EXPECT_EQ(other, 0);
+  EXPECT_EQ(next.progress.epoch, mine.progress.epoch + 1);
+  EXPECT_EQ(next.progress.next + next.progress.above().size(), std::uint64_t(kept)) << "it sees all that is ever kept";
+  auto reader =
+      system_.spawn_blocking<reader_api>({.name = "reader"}, journal_reader([u = url()] { return open_reader(u); }));
+  EXPECT_EQ(system_.ask(reader, read_sources{"kafka/"}, 5s).value().at("kafka/c/t/0"), next.progress);
 }
 
 TEST_P(journal_actor, refusals_reach_the_one_who_asked) {

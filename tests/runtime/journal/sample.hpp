@@ -54,6 +54,10 @@ inline batch submission(const std::string& job, const std::string& digest, const
   return b;
 }
 
+inline source_mark finished(const std::string& source, std::uint64_t epoch, std::uint64_t offset) {
+  return {.source = source, .epoch = epoch, .offset = offset};
+}
+
 /// Appends one batch; the outer error and the batch's own are one.
 inline result<append_outcome> append_one(store& s, const batch& b) {
   auto outcomes = s.append(std::span(&b, 1));

@@ -272,10 +272,14 @@ TEST(sqlite_store, an_unwritable_folder_is_named) {
   EXPECT_EQ(status, 0);
 }
 
-TEST(sqlite_store, a_journal_of_version_1_is_brought_up) {
+class sqlite_of_version : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(released, sqlite_of_version, ::testing::Values(1, 2));
+
+TEST_P(sqlite_of_version, is_brought_up) {
   const folder f;
   const auto path = f / "journal.db";
-  std::ifstream file(HORIZONS_SOURCE_DIR "/tests/runtime/journal/testdata/journal-v1.sql");
+  std::ifstream file(HORIZONS_SOURCE_DIR "/tests/runtime/journal/testdata/journal-v" + std::to_string(GetParam()) +
+                     ".sql");
   const std::string sql((std::istreambuf_iterator<char>(file)), {});
   ASSERT_FALSE(sql.empty());
   tamper(path, sql);
@@ -289,7 +293,7 @@ TEST(sqlite_store, a_journal_of_version_1_is_brought_up) {
   EXPECT_EQ(type_of(events[0].data), "job.submitted");
   EXPECT_EQ(s->verify(nullptr).value(), 3u);
   EXPECT_EQ(s->find_claim("default", "karl", "k").value()->job_id, "m87");
-  EXPECT_EQ(s->read_offset("kafka/c/t/0").value(), "17");
+  EXPECT_TRUE(s->claim_source("kafka/c/t/0").value().is_new) << "no version before 3 wrote sources";
   EXPECT_EQ(read_all(*s, {.start = events[1].time, .end = events[2].time}).size(), 1u) << "the time blocks were filled";
   EXPECT_EQ(append_one(*s, of({life_cycle("m87", 3)}, 0)).error().code, error_code::fenced);
   ASSERT_TRUE(append_one(*s, of({life_cycle("m87", 3)}, 1)));

@@ -1,10 +1,11 @@
-// What every journal must do, whatever holds it: run over SQLite and memory.
+// What every journal must do, whatever holds it: run over SQLite, PostgreSQL and memory.
 #include <gtest/gtest.h>
 
 #include <random>
 #include <set>
 
 #include "runtime/journal/memory_store.hpp"
+#include "tests/runtime/journal/postgres_fixture.hpp"
 #include "tests/runtime/journal/sample.hpp"
 
 namespace horizons::journal {
@@ -15,8 +16,14 @@ using namespace std::chrono_literals;
 
 class store_contract : public ::testing::TestWithParam<std::string> {
 protected:
-  store_contract() { open(); }
-  std::string url() const { return GetParam() == "sqlite" ? "sqlite:" + (folder_ / "journal.db") : "memory:contract"; }
+  void SetUp() override {
+    if (GetParam() == "postgres") NEEDS_POSTGRES();
+    open();
+  }
+  std::string url() const {
+    if (GetParam() == "postgres") return postgres_.url();
+    return GetParam() == "sqlite" ? "sqlite:" + (folder_ / "journal.db") : "memory:contract";
+  }
   void open() {
     store_.reset();
     auto opened = open_store(url(), me);
@@ -24,13 +31,16 @@ protected:
     store_ = std::move(*opened);
   }
   std::uint64_t last() { return store_->last_position().value(); }
+  std::uint64_t claim(const std::string& source) { return store_->claim_source(source).value().progress.epoch; }
+  source_progress progress(const std::string& source) { return store_->read_sources(source).value().at(source); }
 
   folder folder_;
   memory_journal kept_{"contract"};  // outlives the store, as a file does
+  postgres_schema postgres_{GetParam() == "postgres" ? postgres_schema() : postgres_schema("")};
   std::unique_ptr<store> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(journal, store_contract, ::testing::Values("sqlite", "memory"),
+INSTANTIATE_TEST_SUITE_P(journal, store_contract, ::testing::Values("sqlite", "memory", "postgres"),
                          [](const auto& each) { return each.param; });
 
 TEST_P(store_contract, gives_back_what_was_appended_in_order) {
@@ -46,16 +56,19 @@ TEST_P(store_contract, gives_back_what_was_appended_in_order) {
 
 TEST_P(store_contract, keeps_everything_when_opened_again) {
   auto b = submission("m87", "d1", "key");
-  b.offset = source_offset{"kafka/c/t/0", "17"};
+  b.marks = {finished("kafka/c/t/0", claim("kafka/c/t/0"), 17)};
   ASSERT_TRUE(append_one(*store_, b));
   const auto epoch = store_->raise_epochs(std::vector<std::uint32_t>{1, 2}).value();
   const auto id = store_->id();
   const auto before = read_all(*store_);
+  const auto head = store_->head().value();
   open();
   EXPECT_EQ(store_->id(), id);
   EXPECT_TRUE(is_ulid(id));
   EXPECT_EQ(read_all(*store_), before);
-  EXPECT_EQ(store_->read_offset("kafka/c/t/0").value(), "17");
+  EXPECT_TRUE(progress("kafka/c/t/0").finished(17));
+  EXPECT_EQ(store_->head().value().hash, head.hash);
+  EXPECT_EQ(store_->head().value().position, 1u);
   EXPECT_EQ(store_->find_claim("default", "karl", "key").value()->job_id, "m87");
   EXPECT_EQ(store_->raise_epochs(std::vector<std::uint32_t>{2}).value(), epoch + 1);
   EXPECT_EQ(store_->verify(nullptr).value(), 1u);
@@ -147,7 +160,7 @@ TEST_P(store_contract, a_refused_batch_leaves_nothing) {
   ASSERT_TRUE(append_one(*store_, of({life_cycle("m87", 1)})));
   auto half = submission("new", "d", "k");
   half.events.push_back(life_cycle("m87", 1));  // the sequence is taken by another event
-  half.offset = source_offset{"s", "1"};
+  half.marks = {finished("s", claim("s"), 1)};
   std::vector batches{of({life_cycle("x", 1)}), half, of({life_cycle("y", 1)})};
   auto outcomes = store_->append(batches).value();
   EXPECT_TRUE(outcomes[0] && outcomes[2]);
@@ -155,21 +168,109 @@ TEST_P(store_contract, a_refused_batch_leaves_nothing) {
   EXPECT_EQ(outcomes[1].error().code, error_code::conflict);
   EXPECT_NE(outcomes[1].error().text.find("m87"), std::string::npos);
   EXPECT_FALSE(store_->find_claim("default", "karl", "k").value());
-  EXPECT_FALSE(store_->read_offset("s").value());
+  EXPECT_FALSE(progress("s").finished(1));
   EXPECT_EQ(outcomes[2]->positions.at(0), outcomes[0]->positions.at(0) + 1);
   EXPECT_EQ(store_->verify(nullptr).value(), 3u);
   EXPECT_FALSE(append_one(*store_, submission("new", "d", "k")).value().conflict) << "its claim was taken back";
 }
 
-TEST_P(store_contract, an_offset_moves_with_its_events) {
+TEST_P(store_contract, marks_move_with_their_events) {
+  const std::string source = "kafka/c/t/3";
+  const auto epoch = claim(source);
   auto b = of({life_cycle("m87", 1)});
-  b.offset = source_offset{"kafka/c/t/3", "41"};
+  b.marks = {finished(source, epoch, 0), finished(source, epoch, 2)};
   ASSERT_TRUE(append_one(*store_, b));
-  b.events = {};
-  b.offset->state = "42";
-  ASSERT_TRUE(append_one(*store_, b)) << "an offset alone is a batch too";
-  EXPECT_EQ(store_->read_offset("kafka/c/t/3").value(), "42");
-  EXPECT_FALSE(store_->read_offset("kafka/c/t/4").value());
+  EXPECT_EQ(progress(source).next, 1u);
+  EXPECT_TRUE(progress(source).finished(2));
+  batch alone;
+  alone.shard = 999;  // of marks alone neither shard nor epoch matters
+  alone.marks = {finished(source, epoch, 1), {.source = source, .epoch = epoch, .all_before = true, .park = "m87"}};
+  ASSERT_TRUE(append_one(*store_, alone));
+  EXPECT_EQ(progress(source).next, 3u);
+  EXPECT_TRUE(progress(source).parked().contains("m87"));
+  EXPECT_EQ(last(), 1u);
+}
+
+TEST_P(store_contract, marks_of_one_commit_add_up_and_a_refused_batch_takes_its_own_back) {
+  const auto epoch = claim("s");
+  std::vector<batch> batches;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    batches.push_back(of({life_cycle("job-" + std::to_string(i), 1)}));
+    batches.back().marks = {finished("s", epoch, i)};
+  }
+  batches[7].events = {life_cycle("job-6", 1)};  // its sequence is taken
+  const auto outcomes = store_->append(batches).value();
+  EXPECT_FALSE(outcomes[7]);
+  EXPECT_EQ(progress("s").next, 7u);
+  EXPECT_EQ(progress("s").above().size(), 42u);
+}
+
+TEST_P(store_contract, a_batch_that_finishes_too_far_ahead_is_refused_whole) {
+  const auto s = claim("s"), t = claim("t");
+  auto b = of({life_cycle("m87", 1)});
+  b.marks = {finished("t", t, 0), finished("s", s, 0), finished("s", s, source_progress::span_max + 2)};
+  const std::vector batches{b, of({life_cycle("3c286", 1)})};
+  const auto outcomes = store_->append(batches).value();
+  ASSERT_FALSE(outcomes[0]);
+  EXPECT_EQ(outcomes[0].error().code, error_code::limit_exceeded);
+  EXPECT_TRUE(outcomes[1]);
+  EXPECT_EQ(progress("s").next, 0u);
+  EXPECT_EQ(progress("t").next, 0u);
+  EXPECT_EQ(read_all(*store_).size(), 1u);
+  EXPECT_EQ(store_->verify(nullptr).value(), 1u);
+}
+
+TEST_P(store_contract, a_source_belongs_to_the_last_who_claimed_it) {
+  const auto first = store_->claim_source("kafka/c/t/0").value();
+  EXPECT_TRUE(first.is_new);
+  EXPECT_EQ(first.progress.epoch, 1u);
+  auto mine = of({life_cycle("m87", 1)});
+  mine.marks = {finished("kafka/c/t/0", first.progress.epoch, 0)};
+  ASSERT_TRUE(append_one(*store_, mine));
+  const auto second = store_->claim_source("kafka/c/t/0").value();
+  EXPECT_FALSE(second.is_new);
+  EXPECT_EQ(second.progress.epoch, 2u);
+  EXPECT_EQ(second.progress.next, 1u);
+
+  auto late = of({life_cycle("m87", 2)});
+  late.marks = {finished("kafka/c/t/0", first.progress.epoch, 1)};
+  const auto refused = append_one(*store_, late);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, error_code::fenced);
+  EXPECT_NE(refused.error().text.find("kafka/c/t/0"), std::string::npos) << refused.error().text;
+  EXPECT_EQ(last(), 1u) << "its event neither";
+  late.marks[0].epoch = 3;  // nobody gave this one out
+  EXPECT_EQ(append_one(*store_, late).error().code, error_code::fenced);
+  late.marks[0].epoch = second.progress.epoch;
+  EXPECT_TRUE(append_one(*store_, late));
+  EXPECT_EQ(progress("kafka/c/t/0").next, 2u);
+}
+
+TEST_P(store_contract, a_mark_needs_a_claimed_source) {
+  auto b = of({health()});
+  for (const std::uint64_t epoch : {0, 1}) {
+    b.marks = {finished("unclaimed", epoch, 0)};
+    EXPECT_EQ(append_one(*store_, b).error().code, error_code::invalid_argument);
+  }
+  EXPECT_EQ(last(), 0u);
+  EXPECT_EQ(store_->claim_source("").error().code, error_code::invalid_argument);
+  EXPECT_EQ(store_->claim_source(std::string(1'025, 'x')).error().code, error_code::invalid_argument);
+}
+
+TEST_P(store_contract, sources_are_listed_by_the_beginning_of_their_names) {
+  for (const char* name : {"relay/kafka", "relay/rabbitmq", "relay", "relaz", "kafka/c/t/1", "kafka/c/t/10", "\u00e9"})
+    claim(name);
+  const auto names = [&](std::string_view prefix) {
+    std::vector<std::string> found;
+    const auto sources = store_->read_sources(prefix).value();
+    for (const auto& [name, ignored] : sources) found.push_back(name);
+    return found;
+  };
+  EXPECT_EQ(names("relay/"), (std::vector<std::string>{"relay/kafka", "relay/rabbitmq"}));
+  EXPECT_EQ(names("kafka/c/t/1"), (std::vector<std::string>{"kafka/c/t/1", "kafka/c/t/10"}));
+  EXPECT_EQ(names("\u00e9").size(), 1u);
+  EXPECT_EQ(names("absent").size(), 0u);
+  EXPECT_EQ(names("").size(), 7u);
 }
 
 TEST_P(store_contract, reads_by_position_job_tenant_type_and_time) {
@@ -217,7 +318,24 @@ TEST_P(store_contract, a_reader_sees_what_is_committed) {
   EXPECT_EQ((*reader)->find_claim("default", "karl", "k").value()->digest, "d");
   EXPECT_EQ((*reader)->verify(nullptr).value(), 2u);
   EXPECT_FALSE(append_one(**reader, of({life_cycle("m87", 3)})));
+  EXPECT_EQ((*reader)->head().value().hash, store_->head().value().hash);
+  EXPECT_EQ((*reader)->head().value().position, 2u);
+  claim("s");
+  EXPECT_EQ((*reader)->read_sources("").value().at("s").epoch, 1u);
   EXPECT_FALSE((*reader)->raise_epochs(std::vector<std::uint32_t>{1}));
+  EXPECT_FALSE((*reader)->claim_source("s"));
+}
+
+TEST_P(store_contract, tells_its_size_on_disk) {
+  const auto empty = store_->size_bytes().value();
+  std::vector<event> events;
+  for (int i = 0; i < 2'000; ++i) events.push_back(health());
+  ASSERT_TRUE(append_one(*store_, of(events)));
+  if (GetParam() == "memory")
+    EXPECT_EQ(store_->size_bytes().value(), 0u);
+  else
+    EXPECT_GT(store_->size_bytes().value(), empty + 2'000 * 100);
+  EXPECT_EQ(open_reader(url()).value()->size_bytes().value(), store_->size_bytes().value());
 }
 
 TEST_P(store_contract, a_second_owner_is_refused_by_name) {
@@ -246,7 +364,11 @@ TEST_P(store_contract, what_cannot_be_read_back_is_never_stored) {
   wide.shard = 256;
   EXPECT_EQ(refused(wide).code, error_code::invalid_argument);
   auto chatty = of({health()});
-  chatty.offset = source_offset{"s", std::string(4097, 'x')};
+  chatty.marks = {{.source = "s", .park = std::string(257, 'x')}};
+  EXPECT_EQ(refused(chatty).code, error_code::invalid_argument);
+  chatty.marks = {{.source = "s", .offset = std::uint64_t{1} << 63}};
+  EXPECT_NE(refused(chatty).text.find("mark.offset"), std::string::npos);
+  chatty.marks = std::vector<source_mark>(10'001);
   EXPECT_EQ(refused(chatty).code, error_code::limit_exceeded);
   EXPECT_EQ(refused(of(std::vector<event>(10'001, health()))).code, error_code::limit_exceeded);
   EXPECT_EQ(store_->read({}, 0).error().code, error_code::invalid_argument);
@@ -267,11 +389,12 @@ TEST_P(store_contract, verifying_can_be_stopped) {
 }
 
 TEST(journal_url, other_schemes_are_refused_with_what_would_be_right) {
-  for (const char* url : {"mysql:x", "", "journal.db", "sqlite:", "postgresql://user@host/db"}) {
+  for (const char* url : {"mysql:x", "", "journal.db", "sqlite:", "PostgreSQL://user:secret@host/db"}) {
     const auto opened = open_store(url, me);
     ASSERT_FALSE(opened) << url;
     EXPECT_EQ(opened.error().code, error_code::invalid_argument);
     EXPECT_NE(opened.error().text.find("sqlite:<path>"), std::string::npos) << opened.error().text;
+    EXPECT_EQ(opened.error().text.find("secret"), std::string::npos) << opened.error().text;
   }
 }
 

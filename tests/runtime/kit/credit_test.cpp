@@ -91,5 +91,33 @@ TEST(work_pulling, the_queue_is_bounded_in_messages_and_bytes) {
   EXPECT_FALSE(w.offer(4, 0));
 }
 
+TEST(credit_gauge, windows_of_one_type_add_up_and_leave_nothing_behind) {
+  auto shown = std::make_shared<std::atomic<std::int64_t>>(0);
+  credit_window first({10, 1000}, credit_gauge(shown));
+  first.received();
+  first.received();
+  {
+    credit_window second({10, 1000}, credit_gauge(shown));
+    second.received();
+    EXPECT_EQ(*shown, 3);
+    work_pulling<int> third({10, 1000}, credit_gauge(shown));
+    third.join("w", 2);
+    third.offer(1, 1);
+    third.offer(2, 1);
+    third.assign();
+    EXPECT_EQ(*shown, 5);
+    third.done("w", 1);
+    EXPECT_EQ(*shown, 4);
+    third.ended("w");
+    EXPECT_EQ(*shown, 3);
+    auto moved = std::move(second);
+    moved.received();
+    EXPECT_EQ(*shown, 4);
+  }
+  EXPECT_EQ(*shown, 2);
+  first.done(1);
+  EXPECT_EQ(*shown, 1);
+}
+
 }  // namespace
 }  // namespace horizons::kit

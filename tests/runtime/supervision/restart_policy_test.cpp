@@ -76,8 +76,10 @@ struct scenario {
                : rest == "killed" ? kind::killed
                                   : kind::shutdown;
     std::string got;
-    for (auto& e : policy->step({name, {how, ""}}, instant{} + std::chrono::hours{1} + duration(time)))
-      got += (got.empty() ? "" : ", ") + to_string(e);
+    auto effects = verb == "is" && rest == "renewed"
+                       ? policy->renew(name)
+                       : policy->step({name, {how, ""}}, instant{} + std::chrono::hours{1} + duration(time));
+    for (auto& e : effects) got += (got.empty() ? "" : ", ") + to_string(e);
     EXPECT_EQ(got.empty() ? "nothing" : got, expected);
   }
 };
@@ -106,7 +108,7 @@ TEST(restart_policy, scenarios) {
       }
     }
   }
-  EXPECT_GE(files, 7);
+  EXPECT_GE(files, 8);
 }
 
 /// A world that obeys the policy at once and checks what it asks for.

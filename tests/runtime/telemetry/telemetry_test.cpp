@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "runtime/kit/actor_metrics.hpp"
+#include "runtime/kit/credit.hpp"
 #include "runtime/kit/system.hpp"
 #include "runtime/telemetry/log.hpp"
 #include "runtime/telemetry/metrics.hpp"
@@ -126,6 +127,23 @@ TEST(tracing, a_full_queue_drops_and_counts) {
   for (int i = 0; i < 100; ++i) t.start("s");
   EXPECT_GE(t.dropped(), 90u);
   release.set_value();
+}
+
+TEST(metrics, credit_outstanding_is_what_the_actors_of_a_type_hold) {
+  struct item {};
+  kit::system sys;
+  auto page = std::make_shared<metrics_page>();
+  page->add(std::make_shared<actor_collector>(sys));
+  auto h = sys.spawn<kit::accepts<item>>({.name = "w", .type = "puller"}, [](kit::context& self) {
+    auto window = std::make_shared<kit::credit_window>(kit::credit{.messages = 10, .bytes = 1000}, kit::gauge_of(self));
+    return kit::behavior{}.on<item>([window](const item&) { window->received(); });
+  });
+  h.send(item{});
+  h.send(item{});
+  const std::string name = "horizons_actor_credit_outstanding{type=\"puller\"} ";
+  EXPECT_TRUE(testing::eventually([&] { return page->prometheus_text().find(name + "2") != std::string::npos; }));
+  sys.stop(h, 5s);  // what it held is gone with it
+  EXPECT_TRUE(testing::eventually([&] { return page->prometheus_text().find(name + "0") != std::string::npos; }));
 }
 
 TEST(watchdog, names_the_actor_and_the_message_once) {

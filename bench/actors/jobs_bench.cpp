@@ -1,0 +1,249 @@
+// How fast jobs go through a node: submitted, queued, running, completed, each an event that is durable before anything
+// follows from it, with an agent that does nothing. Beside Celery and BullMQ with the same number of jobs in the same
+// run, their queues made as durable as they can be (see jobs_peers.hpp; neither keeps a history of events).
+//   bench-jobs [--json FILE] [--folder DIR] [--jobs N] [--queued N] [--journal URL]... [--no-peers]
+// --queued: so many jobs that wait, what one costs, and how long a restart takes; 0: left out. --journal replaces the
+// journals that are measured: SQLite, memory, and PostgreSQL where HORIZONS_JOURNAL_URL says so.
+#include <cstring>
+#include <iostream>
+#include <semaphore>
+
+#include "bench/actors/jobs_peers.hpp"
+#include "bench/actors/jobs_subject.hpp"
+#include "bench/report.hpp"
+#include "messages/ulid.hpp"
+
+namespace {
+
+using namespace horizons;
+using namespace horizons::bench;
+using steady = std::chrono::steady_clock;
+
+struct options {
+  std::string json_file, folder = std::filesystem::temp_directory_path().string();
+  std::size_t jobs = 50'000, queued = 1'000'000;
+  std::vector<std::string> journals;
+  bool peers = true;
+};
+
+[[noreturn]] void stop(const std::string& why) {
+  std::cerr << "bench-jobs: " << why << "\n";
+  std::exit(1);
+}
+
+constexpr std::ptrdiff_t unanswered_max = 2'000;  // submissions under way: the doors' sessions together
+
+command job_number(std::size_t n) {
+  command c;
+  c.user_id = "user-" + std::to_string(n % 10);
+  c.agent = "image-reconstruction";
+  c.dataset = "file:///data/observation-" + std::to_string(n % 1'000) + ".uvfits";
+  c.params = {{"niter", 0}};
+  c.priority = 1 + static_cast<int>(n % 5);
+  return c;
+}
+
+std::string kind_of(const std::string& url) { return url.substr(0, url.find(':')); }
+
+/// A fresh journal of that kind in the folder.
+std::string fresh(const std::string& url, const options& o) {
+  if (kind_of(url) != "sqlite") return url;
+  for (const char* end : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(o.folder + "/jobs-bench.db" + end);
+  return "sqlite:" + o.folder + "/jobs-bench.db";
+}
+
+std::unique_ptr<job_node> start_node(const node_options& node, event_watcher watcher) {
+  auto started = job_node::start(node, std::move(watcher));
+  if (!started) stop(started.error().text);
+  return std::move(*started);
+}
+
+/// Jobs per second, from the first submission to the last completion. `pause` between submissions: open loop.
+double throughput(job_node& node, job_counts& counts, std::size_t jobs) {
+  const auto before = counts.done();
+  std::counting_semaphore<> room(unanswered_max);
+  const double seconds = seconds_of([&] {
+    for (std::size_t i = 0; i < jobs; ++i) {
+      room.acquire();
+      node.door().submit(job_number(i), "", [&](const result<jobs::front::accepted>& r) {
+        if (!r) counts.refused(r.error());
+        room.release();
+      });
+    }
+    if (!counts.wait_for(before + jobs, 600s)) stop("not all jobs completed: " + counts.first_refusal());
+  });
+  return static_cast<double>(jobs) / seconds;
+}
+
+/// The 99th percentile of the time from a submission to its job.running, milliseconds, at so many jobs per second.
+class latency_probe {
+public:
+  void submitted(const std::string& id) {
+    std::lock_guard lock(mutex_);
+    since_[id] = steady::now();
+  }
+  void running(const std::string& id) {
+    std::lock_guard lock(mutex_);
+    auto at = since_.find(id);
+    if (at == since_.end()) return;
+    times_ms_.push_back(std::chrono::duration<double, std::milli>(steady::now() - at->second).count());
+    since_.erase(at);
+  }
+  double percentile(double p) {
+    std::lock_guard lock(mutex_);
+    if (times_ms_.empty()) return 0;
+    std::sort(times_ms_.begin(), times_ms_.end());
+    return times_ms_[static_cast<std::size_t>(p * static_cast<double>(times_ms_.size() - 1))];
+  }
+
+private:
+  std::mutex mutex_;
+  std::unordered_map<std::string, steady::time_point> since_;
+  std::vector<double> times_ms_;
+};
+
+void submit_at_rate(job_node& node, job_counts& counts, latency_probe& probe, double per_second,
+                    std::chrono::seconds duration) {
+  const auto begin = steady::now();
+  const auto before = counts.done();
+  const auto jobs = static_cast<std::size_t>(per_second * static_cast<double>(duration.count()));
+  for (std::size_t i = 0; i < jobs; ++i) {
+    std::this_thread::sleep_until(begin + std::chrono::duration_cast<steady::duration>(
+                                              std::chrono::duration<double>(static_cast<double>(i) / per_second)));
+    auto c = job_number(i);
+    c.job_id = make_ulid(std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()));
+    probe.submitted(c.job_id);
+    node.door().submit(std::move(c), "", [&](const result<jobs::front::accepted>& r) {
+      if (!r) counts.refused(r.error());
+    });
+  }
+  if (!counts.wait_for(before + jobs, 600s)) stop("not all jobs completed: " + counts.first_refusal());
+}
+
+/// One journal: throughput, and latency at half of it. Returns the throughput.
+double measure_flow(const std::string& url, const options& o, std::vector<row>& rows) {
+  job_counts counts;
+  latency_probe probe;
+  auto node = start_node({.journal_url = fresh(url, o)}, [&](const event& e) {
+    if (std::holds_alternative<job_running>(e.data)) probe.running(e.job_id);
+    if (std::holds_alternative<job_completed>(e.data)) counts.completed();
+  });
+  const auto kind = kind_of(url);
+  throughput(*node, counts, o.jobs / 10);  // warm
+  std::vector<double> rates;
+  for (int i = 0; i < 3; ++i) rates.push_back(throughput(*node, counts, o.jobs));
+  std::sort(rates.begin(), rates.end());
+  const double rate = rates[1], spread = (rates[2] - rates[0]) / rates[1];
+  rows.push_back(compare("submit to completed, " + kind, "jobs/s", better::higher, rate, "", {},
+                         kind == "memory" ? 50'000 : 5'000, spread));
+  submit_at_rate(*node, counts, probe, rate / 2, 5s);
+  rows.push_back(
+      compare("submit to running at half load, p99, " + kind, "ms", better::lower, probe.percentile(0.99), "", {}, 20));
+  return rate;
+}
+
+/// So many jobs that wait for a device: whether the last ones cost what the first did, memory, and the restart.
+void measure_queue(const options& o, std::vector<row>& rows) {
+  node_options node{
+      .journal_url = fresh("sqlite:", o), .table_path = o.folder + "/jobs-bench-views.db", .runs_jobs = false};
+  auto remove_views = [&] {
+    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(node.table_path + end);
+  };
+  remove_views();
+  {
+    auto n = start_node(node, [](const event&) {});
+    const double before = resident_bytes();
+    std::counting_semaphore<> room(unanswered_max);
+    job_counts counts;
+    const std::size_t part = o.queued / 10;
+    std::vector<double> seconds;
+    for (std::size_t p = 0; p < 10; ++p)
+      seconds.push_back(seconds_of([&] {
+        for (std::size_t i = 0; i < part; ++i) {
+          room.acquire();
+          n->door().submit(job_number(p * part + i), "", [&](const result<jobs::front::accepted>& r) {
+            if (!r) counts.refused(r.error());
+            room.release();
+          });
+        }
+        for (std::ptrdiff_t i = 0; i < unanswered_max; ++i) room.acquire();
+        room.release(unanswered_max);
+      }));
+    if (auto why = counts.first_refusal(); !why.empty()) stop(why);
+    const auto name = std::to_string(10 * part) + " queued jobs";
+    rows.push_back(compare("submission, last tenth of " + name, "jobs/s", better::higher,
+                           static_cast<double>(part) / seconds.back(), "the first tenth",
+                           static_cast<double>(part) / seconds.front(), "flat: 0.8"));
+    std::this_thread::sleep_for(10s);  // what is idle leaves memory
+    rows.push_back(compare("resident memory, " + name, "B/job", better::lower,
+                           (resident_bytes() - before) / static_cast<double>(10 * part), "", {}, 1'500));
+  }
+  auto begin = steady::now();
+  auto n = start_node(node, [](const event&) {});
+  const std::chrono::duration<double> took = steady::now() - begin;
+  if (n->recovered() < o.queued / 10 * 10) stop("the restarted node knows fewer jobs than there were");
+  rows.push_back(compare("restart to ready, " + std::to_string(n->recovered()) + " queued jobs", "s", better::lower,
+                         took.count(), "", {}, 10));
+  n.reset();
+  remove_views();
+}
+
+options read_options(int argc, char** argv) {
+  options o;
+  for (int i = 1; i < argc; ++i) {
+    auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
+    if (is("--no-peers")) {
+      o.peers = false;
+      continue;
+    }
+    if (i + 1 == argc) stop(std::string("unknown option ") + argv[i] + ", or its value is missing");
+    std::string value = argv[i + 1];
+    if (is("--json"))
+      o.json_file = value;
+    else if (is("--folder"))
+      o.folder = value;
+    else if (is("--jobs"))
+      o.jobs = std::stoul(value);
+    else if (is("--queued"))
+      o.queued = std::stoul(value);
+    else if (is("--journal"))
+      o.journals.push_back(value);
+    else
+      stop(std::string("unknown option ") + argv[i]);
+    ++i;
+  }
+  if (o.journals.empty()) {
+    o.journals = {"sqlite:", "memory:"};
+    if (auto* url = std::getenv("HORIZONS_JOURNAL_URL")) o.journals.push_back(url);
+  }
+  return o;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto o = read_options(argc, argv);
+  std::vector<row> rows;
+  nlohmann::json conditions{{"cores", std::thread::hardware_concurrency()},
+                            {"jobs", o.jobs},
+                            {"agent", "does nothing"},
+                            {"events",
+                             "submitted, queued, running, completed: 3 commits of each job, shared by all jobs "
+                             "under way; every commit synced before anything follows from it"},
+                            {"submissions under way", unanswered_max},
+                            {"measured", "median of 3 runs"}};
+  double durable = 0;
+  for (auto& url : o.journals) {
+    auto rate = measure_flow(url, o, rows);
+    if (kind_of(url) == "sqlite") durable = rate;
+  }
+  if (o.peers && durable > 0)
+    for (auto& peer : measure_peers(o.folder, std::min<std::size_t>(o.jobs, 20'000))) {
+      conditions[peer.name] = peer.conditions;
+      rows.push_back(compare("submit to completed, sqlite", "jobs/s", better::higher, durable, peer.name,
+                             peer.jobs_per_second, peer.goal));
+    }
+  if (o.queued > 0) measure_queue(o, rows);
+  print(rows);
+  return write_json(o.json_file, conditions, rows) ? 0 : 1;
+}

@@ -1,0 +1,286 @@
+// The Kafka bridge beside bare librdkafka: the same brokers, records and guarantees, in turns (the latencies at the
+// same time, from the same records).
+//
+//   ./dev services up kafka postgres; eval "$(./dev services env)"; build/bench-kafka [--json FILE] [--quick]
+#include <fstream>
+#include <mutex>
+
+#include "bench/gateways/kafka_bare.hpp"
+#include "bench/report.hpp"
+#include "gateways/kafka/producer.hpp"
+#include "gateways/kafka/source.hpp"
+#include "gateways/kafka/submission_handler.hpp"
+#include "messages/make_event.hpp"
+#include "runtime/kit/system.hpp"
+#include "runtime/telemetry/log.hpp"
+
+namespace {
+
+using namespace horizons;
+using namespace std::chrono_literals;
+using bench::bare::steady;
+using kafka::milliseconds;
+
+constexpr int partitions = 10;
+
+/// A journal, the source on one topic, and a handler of the bench's own.
+struct bridge {
+  bridge(const kafka::kafka_options& options, const std::string& topic, const std::string& journal,
+         std::function<std::shared_ptr<kafka::record_handler>(bridge&, kit::context&)> handler) {
+    writer = system.spawn_blocking<journal::writer_api>({.name = "journal"}, journal::journal_writer([journal] {
+                                                          return journal::open_store(journal, {"bench", "bench", {}});
+                                                        }));
+    const auto status = bench::bare::must(system.ask(writer, journal::journal_status{}, 30s));
+    services.writer = writer;
+    services.journal_id = status.id;
+    services.audit = [](auto, auto, auto, auto, auto, auto then) { then(std::uint64_t{0}); };
+    kafka::kafka_source_options o;
+    o.kafka = options;
+    o.kafka.group = bench::bare::unique("bridge");
+    o.topics = {{topic, [this, handler](kit::context& self) { return handler(*this, self); }}};
+    system.spawn_blocking<kafka::source_api>(
+        {.name = "source"}, kafka::kafka_source(o, services, [](const kafka::failed_record& r, const auto&) {
+          bench::bare::die("a dead letter: " + r.error);
+        }));
+  }
+  /// One record is done; the first one starts the clock.
+  void count() {
+    if (done++ == 0) start();
+  }
+  void start() {
+    bool expected = false;
+    if (!started.compare_exchange_strong(expected, true)) return;
+    began = steady::now();
+    cpu = bench::bare::cpu_seconds();
+  }
+  bench::bare::rate wait(std::size_t total) const {
+    while (done < total) std::this_thread::sleep_for(200us);
+    const double seconds = std::chrono::duration<double>(steady::now() - began).count();
+    return {static_cast<double>(total) / seconds,
+            1e6 * (bench::bare::cpu_seconds() - cpu) / static_cast<double>(total)};
+  }
+
+  std::atomic<std::size_t> done{0};
+  std::atomic<bool> started{false};
+  steady::time_point began;
+  double cpu = 0;
+  bridges::services services;
+  kit::system system;
+  kit::handle<journal::writer_api> writer;
+};
+
+/// Every record goes on to another topic and is done when the brokers have it.
+class copier : public kafka::record_handler, public std::enable_shared_from_this<copier> {
+public:
+  copier(bridge& b, std::string to) : bridge_(b), to_(std::move(to)) {}
+  void open(const kafka::kafka_options& options, int linger_ms) {
+    auto opened = kafka::producer::open({.kafka = options, .linger = milliseconds(linger_ms), .messages_max = 100'000},
+                                        [this] { wake(); });
+    producer_ = bench::bare::must(std::move(opened));
+  }
+  result<kafka::task> read(const kafka::received& r) override {
+    bridge_.start();
+    auto copy = std::make_shared<kafka::record>();
+    copy->key.emplace(r.key.value_or(""));
+    copy->value.emplace(r.value.value_or(""));
+    kafka::task t;
+    t.lane.assign(*copy->key);
+    t.run = [this, copy = kafka::record_ptr(std::move(copy))](const journal::source_mark&,
+                                                              bridges::callback<bool> then) {
+      auto* token = new bridges::callback<bool>(std::move(then));
+      bench::bare::must(producer_->send(to_, copy, reinterpret_cast<std::uint64_t>(token)));
+    };
+    return t;
+  }
+
+private:
+  void wake() {
+    for (const auto& d : producer_->take_deliveries()) {
+      const std::unique_ptr<bridges::callback<bool>> then(reinterpret_cast<bridges::callback<bool>*>(d.token));
+      bridge_.count();
+      (*then)(true);
+    }
+  }
+  bridge& bridge_;
+  std::string to_;
+  std::unique_ptr<kafka::producer> producer_;
+};
+
+bench::bare::rate pass_through(const kafka::kafka_options& o, const std::string& from, const std::string& to,
+                               std::size_t count, int linger_ms) {
+  bridge b(o, from, "memory:" + bench::bare::unique("bench"), [&](bridge& me, kit::context&) {
+    auto c = std::make_shared<copier>(me, to);
+    c->open(o, linger_ms);
+    return c;
+  });
+  const auto r = b.wait(count);
+  b.system.shutdown(10s);
+  return r;
+}
+
+/// Commands become events in the journal, with their marks in the same transaction.
+bench::bare::rate to_journal(const kafka::kafka_options& o, const std::string& from, const std::string& journal,
+                             std::size_t count) {
+  bridge b(o, from, journal, [&](bridge& me, kit::context& self) {
+    auto services = me.services;
+    services.handle = [&me](bridges::incoming in, bridges::callback<bridges::handled> then) {
+      me.start();
+      event_context context{.now = std::chrono::floor<milliseconds>(std::chrono::system_clock::now()),
+                            .correlation_id = in.what.correlation_id};
+      auto e = make_event(context, audit_recorded{.action = in.what.command_name,
+                                                  .actor = in.what.user_id,
+                                                  .resource_type = "job",
+                                                  .resource_id = in.what.job_id,
+                                                  .outcome = in.what.idempotency_key});
+      journal::batch what;
+      what.events.push_back(bench::bare::must(std::move(e)));
+      what.marks.push_back(std::move(*in.mark));
+      me.system.ask(me.writer, journal::append{std::move(what)}, 60s, [&me, then](result<journal::append_outcome> r) {
+        if (!r) bench::bare::die(r.error().text);
+        me.count();
+        then(bridges::handled{.marked = true});
+      });
+    };
+    return kafka::submission_handler(services, {}, self);
+  });
+  const auto r = b.wait(count);
+  b.system.shutdown(10s);
+  return r;
+}
+
+struct latencies {
+  std::vector<double> ours, theirs;  // ms
+};
+
+class timer_handler : public kafka::record_handler {
+public:
+  explicit timer_handler(bridge& b, latencies& into) : bridge_(b), into_(into) {}
+  result<kafka::task> read(const kafka::received& r) override {
+    std::int64_t stamp = 0;
+    std::memcpy(&stamp, r.value->data(), sizeof stamp);
+    kafka::task t;
+    t.lane.assign(*r.key);
+    t.run = [this, stamp](const journal::source_mark&, const bridges::callback<bool>& then) {
+      into_.ours.push_back(bench::bare::age_ms(&stamp));
+      ++bridge_.done;
+      then(true);
+    };
+    return t;
+  }
+
+private:
+  bridge& bridge_;
+  latencies& into_;
+};
+
+latencies measure_latency(const kafka::kafka_options& o, int hot, int per_s, int seconds) {
+  const auto topic = bench::bare::unique("hot");
+  bench::bare::make_topic(o, topic, hot);
+  latencies l;
+  bridge b(o, topic, "memory:" + bench::bare::unique("bench"),
+           [&](bridge& me, kit::context&) { return std::make_shared<timer_handler>(me, l); });
+  std::atomic<std::size_t> seen{0};
+  const auto total = static_cast<std::size_t>(per_s) * static_cast<std::size_t>(seconds + 2);
+  std::jthread reader([&](const std::stop_token& stop) {
+    const auto c = bench::bare::consumer_of(o, topic, hot, 0);
+    while (!stop.stop_requested() && seen < total) {
+      const kafka::message_ptr m(rd_kafka_consumer_poll(c.get(), 100));
+      if (!m || m->err) continue;
+      l.theirs.push_back(bench::bare::age_ms(m->payload));
+      ++seen;
+    }
+  });
+  bench::bare::write_paced(o, topic, hot, per_s, 2, 2);  // warm
+  while (b.done < static_cast<std::size_t>(per_s) * 2 || seen < static_cast<std::size_t>(per_s) * 2)
+    std::this_thread::sleep_for(1ms);
+  bench::bare::write_paced(o, topic, hot, per_s, seconds, 2);
+  while (b.done < total || seen < total) std::this_thread::sleep_for(1ms);
+  b.system.shutdown(10s);
+  const auto warm = static_cast<std::ptrdiff_t>(per_s) * 2;
+  l.ours.erase(l.ours.begin(), l.ours.begin() + warm);
+  l.theirs.erase(l.theirs.begin(), l.theirs.begin() + warm);
+  return l;
+}
+
+double spread_of(std::vector<double> values) { return bench::median_of(std::move(values)).spread; }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string json_file;
+  bool quick = false;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--json" && i + 1 < argc) json_file = argv[++i];
+    if (std::string_view(argv[i]) == "--quick") quick = true;
+  }
+  const char* brokers = std::getenv("HORIZONS_KAFKA_BROKERS");
+  if (!brokers)
+    bench::bare::die("HORIZONS_KAFKA_BROKERS is not set: ./dev services up kafka; eval $(./dev services env)");
+  horizons::log::configure({.level = horizons::log::level::error});
+  kafka::kafka_options o;
+  for (std::string rest = brokers; !rest.empty();) {
+    const auto comma = rest.find(',');
+    o.brokers.push_back(rest.substr(0, comma));
+    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  }
+  o.node = "bench";
+  const std::size_t count = quick ? 50'000 : 400'000;
+  const int repeats = quick ? 1 : 3, linger_ms = 5;
+  const auto from = bench::bare::unique("in"), to = bench::bare::unique("out");
+  bench::bare::make_topic(o, from, partitions);
+  bench::bare::make_topic(o, to, partitions);
+  bench::bare::fill(o, to, count / 2, 256, 10'000);  // the brokers are warm
+  bench::bare::fill(o, from, count, 256, 10'000);
+
+  std::vector<bench::row> rows;
+  const auto compare = [&](const std::string& what, const std::vector<bench::bare::rate>& ours,
+                           const std::vector<bench::bare::rate>& theirs, const std::string& peer, double goal) {
+    std::vector<double> a, b, a_cpu, b_cpu;
+    for (const auto& r : ours) a.push_back(r.per_s), a_cpu.push_back(r.cpu_us);
+    for (const auto& r : theirs) b.push_back(r.per_s), b_cpu.push_back(r.cpu_us);
+    rows.push_back(bench::compare(what, "records/s", bench::better::higher, bench::median_of(a).seconds, peer,
+                                  bench::median_of(b).seconds, goal, std::max(spread_of(a), spread_of(b))));
+    rows.push_back(bench::compare(what + ", CPU of the client", "us", bench::better::lower,
+                                  bench::median_of(a_cpu).seconds, peer, bench::median_of(b_cpu).seconds, nullptr,
+                                  std::max(spread_of(a_cpu), spread_of(b_cpu))));
+  };
+
+  std::vector<bench::bare::rate> ours, theirs;
+  for (int i = 0; i < repeats; ++i) {
+    theirs.push_back(bench::bare::pass_through(o, from, partitions, to, count, linger_ms));
+    ours.push_back(pass_through(o, from, to, count, linger_ms));
+  }
+  compare("Kafka to Kafka, 256 B", ours, theirs, "bare librdkafka", 0.8);
+
+  if (const char* url = std::getenv("HORIZONS_JOURNAL_URL")) {
+    const auto some = std::min<std::size_t>(count, 200'000);
+    std::vector<bench::bare::rate> stored, inserted;
+    for (int i = 0; i < repeats; ++i) {
+      inserted.push_back(bench::bare::to_postgres(o, from, partitions, url, some, 500));
+      stored.push_back(to_journal(o, from, url, some));
+    }
+    compare("Kafka to PostgreSQL, exactly once, 256 B", stored, inserted, "bare librdkafka, INSERT of 500", 0.8);
+  } else {
+    std::fprintf(stderr, "kafka bench: HORIZONS_JOURNAL_URL is not set, no PostgreSQL rows\n");
+  }
+
+  for (const int hot : {1, 3}) {
+    const auto l = measure_latency(o, hot, 2'000, quick ? 3 : 15);
+    const auto where = std::to_string(hot) + " hot partition" + (hot > 1 ? "s" : "");
+    const double p99 = bench::bare::percentile(l.ours, 0.99), bare_p99 = bench::bare::percentile(l.theirs, 0.99);
+    rows.push_back(bench::compare("latency p50, 2,000/s, " + where, "ms", bench::better::lower,
+                                  bench::bare::percentile(l.ours, 0.5), "bare librdkafka",
+                                  bench::bare::percentile(l.theirs, 0.5), nullptr));
+    rows.push_back(bench::compare("latency p99, 2,000/s, " + where, "ms", bench::better::lower, p99, "bare librdkafka",
+                                  bare_p99, "< 20 ms"));
+    rows.push_back(bench::compare("added latency p99, 2,000/s, " + where, "ms", bench::better::lower, p99 - bare_p99,
+                                  "", std::nullopt, "<= 2 ms"));
+  }
+  bench::print(rows);
+  const nlohmann::json conditions{{"brokers", "3 x Apache Kafka 3.9.2 on this machine, replication 3, acks=all"},
+                                  {"records", count},
+                                  {"partitions", partitions},
+                                  {"linger_ms", linger_ms},
+                                  {"repeats", repeats}};
+  return bench::write_json(json_file, conditions, rows) ? 0 : 1;
+}

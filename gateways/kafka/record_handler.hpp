@@ -1,0 +1,55 @@
+// What is done with the records of one topic: a new input topic is one row of the catalogue and one of these. The
+// source keeps order, retries and progress; a handler reads one record and does what it asks for.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gateways/bridges/services.hpp"
+#include "gateways/kafka/dead_letter_sink.hpp"
+#include "runtime/kit/kit.hpp"
+
+namespace horizons::kafka {
+
+/// A record as it was received. The views are good while the handler is called; a handler that needs bytes later takes
+/// a copy.
+struct received {
+  std::string_view cluster, topic;  // cluster: its id
+  std::int32_t partition = 0;
+  std::uint64_t offset = 0;
+  timestamp time{};
+  kafka::time_kind time_kind = time_kind::none;
+  std::optional<std::string_view> key, value;
+  std::vector<std::pair<std::string_view, std::optional<std::string_view>>> headers;
+
+  /// The first header of that name, in any case; null when there is none or it has no value.
+  const std::string_view* header(std::string_view name) const;
+};
+
+/// One record, read.
+struct task {
+  std::string lane;                 // records of one lane are worked on one after the other; empty: no order
+  std::string job_id, traceparent;  // for the dead letter, should it come to that
+  /// Does it, at most once per task. The mark is to be stored in the same transaction as the effects; true: it was,
+  /// false: there was nothing to store, the source stores it. Answers once, on any thread.
+  std::function<void(journal::source_mark, bridges::callback<bool>)> run;
+};
+
+class record_handler {
+public:
+  virtual ~record_handler() = default;
+  /// Reads a record; quick, on the source's thread. Errors: unavailable, it cannot be read yet (a schema is being
+  /// fetched): it is read again later and waits as long as it takes, with its lane; every other one: to the dead
+  /// letters.
+  virtual result<task> read(const received& r) = 0;
+};
+
+/// Makes the handler anew at every start of the source; `self` is the source, for children of the handler's own.
+using handler_factory = std::function<std::shared_ptr<record_handler>(kit::context& self)>;
+
+}  // namespace horizons::kafka

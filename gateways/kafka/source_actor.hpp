@@ -1,0 +1,166 @@
+// The source's inside: its state and what it does, over three files. source_events.cpp: start, the group, health, end.
+// source_partitions.cpp: how a partition comes to be read. source_records.cpp: from a record to its mark. Used by them
+// only.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "gateways/kafka/consumer.hpp"
+#include "gateways/kafka/source.hpp"
+#include "gateways/kafka/start_offset.hpp"
+
+namespace horizons::kafka {
+
+/// A record that is worked on. Its bytes stay in librdkafka's buffer (of a whole fetch) while it is quick, and are
+/// copied when it has to wait.
+struct held_record {
+  event_ptr event;
+  const rd_kafka_message_t* message = nullptr;  // of event
+  std::optional<record> copy;                   // instead of event
+  timestamp time{};
+  kafka::time_kind time_kind = time_kind::none;
+  bool sent_back = false;  // from the dead letters
+  std::string lane;
+  std::optional<task> to_do;          // absent: to be read again
+  std::optional<failed_record> dead;  // to be buried
+  journal::source_mark mark;          // of the present try
+  int tries = 0;
+  std::optional<timestamp> first_failed;
+  instant last_failed{};
+};
+
+/// A partition that the group gave us.
+struct source_partition {
+  enum class phase { claiming, asking, storing, reading, foreign, fenced };
+
+  partition_id id;
+  std::string source;            // its name in the journal
+  std::uint64_t generation = 0;  // tells answers to former lives apart
+  phase now = phase::claiming;
+  record_handler* handler = nullptr;
+  journal::store::claimed_source claimed;
+  std::string trouble;  // why it is not read; for people
+  milliseconds backoff{0};
+
+  std::optional<partition_tracker> tracker;  // while it is read
+  std::unordered_map<std::uint64_t, held_record> held;
+  std::vector<std::pair<journal::source_mark, bool>> marks;  // to be stored by themselves; true: of a gap
+  bool marking = false;
+
+  std::optional<std::uint64_t> committed;  // to Kafka, by us
+  std::int64_t end = 0;                    // as statistics have it
+  std::uint64_t finished = 0;
+};
+
+class source_actor : public std::enable_shared_from_this<source_actor> {
+public:
+  source_actor(kit::context& self, kafka_source_options options, bridges::services services,
+               dead_letter_sink dead_letters);
+  ~source_actor();
+
+  /// False: it has failed and says so to its supervisor.
+  bool start();
+  bridges::bridge_health health() const;
+  void adopt(const adopt_partitions& how, const kit::promise<adopt_partitions::reply>& promise,
+             milliseconds patience = milliseconds{15'000});
+  void close();
+
+private:
+  using part = source_partition;
+  using phase = source_partition::phase;
+  struct answer {
+    partition_id partition;
+    std::uint64_t generation = 0, offset = 0;
+    result<bool> outcome{false};
+    bool buried = false;
+  };
+  /// What other threads reach: they leave answers and wake the actor, as long as there is one.
+  struct outside : std::enable_shared_from_this<outside> {
+    std::function<bool(std::function<void()>)> in_actor;
+    std::weak_ptr<source_actor> actor;
+    std::atomic<bool> woken{false};
+    std::mutex mutex;
+    std::vector<answer> answers;
+    void wake();
+    void put(answer a);
+  };
+
+  // source_events.cpp
+  void pump();
+  void tick();
+  void find_cluster();
+  void make_topics();
+  void subscribe();
+  consumer_events reactions();
+  void on_assigned(const std::vector<partition_id>& ids);
+  void on_revoked(const std::vector<partition_id>& ids);
+  void on_failed(const error& e, rd_kafka_resp_err_t code, const std::optional<partition_id>& where);
+  void on_statistics(std::string_view json);
+  void commit();
+  void publish_metrics();
+  void again(milliseconds delay, void (source_actor::*what)());
+
+  // source_partitions.cpp
+  void claim(part& p);
+  void ask(part& p);
+  void store_start(part& p, std::uint64_t offset, const std::function<void(result<void>)>& then);
+  void read(part& p, std::uint64_t from);
+  void stop_reading(part& p);
+  void give_up(part& p, const std::string& why);
+  void retry(part& p, const error& e, void (source_actor::*what)(part&));
+  void seek_all();
+  part* find(const partition_id& id, std::uint64_t generation);
+
+  // source_records.cpp
+  std::size_t runnable() const;
+  bool take_records(int most);
+  void take(event_ptr event);
+  void read_record(part& p, std::uint64_t offset, held_record& h);
+  void hand_out();
+  void work(part& p, std::uint64_t offset);
+  void take_answers();
+  void answered(part& p, std::uint64_t offset, const result<bool>& outcome);
+  void failed(part& p, std::uint64_t offset, const error& e, bool may_be_charged);
+  void queue_full(part& p, std::uint64_t offset);
+  void bury(part& p, std::uint64_t offset);
+  void buried(part& p, std::uint64_t offset, const result<bool>& outcome);
+  void mark(part& p, journal::source_mark m, bool of_gap = false);
+  void flush_marks(part& p);
+  void done(part& p, std::uint64_t offset, const journal::source_mark& m);
+  void mind_flow(part& p);
+  void probe_house();
+
+  kit::context& self_;
+  kafka_source_options options_;
+  bridges::services services_;
+  dead_letter_sink bury_;
+  std::shared_ptr<source_metrics> metrics_;
+  std::shared_ptr<outside> outside_;
+  std::unique_ptr<consumer> consumer_;
+  kit::handle<questions_api> questions_;
+  std::map<std::string, std::shared_ptr<record_handler>, std::less<>> handlers_;  // by topic
+  std::map<partition_id, part> parts_;
+  part* last_ = nullptr;  // of the record before: the next one is mostly of the same
+  std::uint64_t generations_ = 0;
+
+  std::string cluster_, trouble_ = "connecting";  // trouble_ empty: nothing wrong beside partitions
+  bool brokers_down_ = false, making_topics_ = false, closing_ = false;
+  std::uint64_t answers_ = 0;
+  progress_watch watch_;
+  bool stalled_ = false;
+  std::size_t in_flight_ = 0;
+  instant house_ok_{}, last_probe_{}, hold_until_{}, last_commit_{}, close_by_{};
+  std::string waits_;  // why some record cannot be read yet, and since when it was last so
+  instant waits_at_{};
+  bool probing_ = false;  // the queue of jobs was full: one record at a time until one gets through
+  int full_in_a_row_ = 0;
+};
+
+}  // namespace horizons::kafka

@@ -1,0 +1,113 @@
+// One connection to one broker over rabbitmq-c, owned by one thread (R3). Calls block, but never for ever: the watch
+// cuts the socket of a broker that does not answer (R1). Every error of `unavailable` or `timed_out` means that the
+// connection is lost and must be dropped; the others leave it usable.
+#pragma once
+
+#include <amqp.h>
+
+#include <array>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateways/rabbitmq/message.hpp"
+#include "gateways/rabbitmq/socket_watch.hpp"
+#include "gateways/rabbitmq/url.hpp"
+#include "gateways/rabbitmq/wire.hpp"
+
+namespace horizons::rabbitmq {
+
+struct connection_options {
+  using milliseconds = std::chrono::milliseconds;
+  int heartbeat_s = 30;
+  milliseconds connect_max{5'000};  // TCP, TLS and AMQP handshake, each
+  milliseconds answer_max{10'000};  // one question to the broker, or one write that it does not read
+  std::string name = "horizons";    // shown in the management interface
+};
+
+struct queue_state {
+  std::uint32_t messages = 0, consumers = 0;
+};
+
+class connection {
+public:
+  using milliseconds = std::chrono::milliseconds;
+  static constexpr std::uint16_t channels_max = 8;
+
+  /// Logs in with the capabilities that make the broker tell of cancelled consumers and alarms (R2).
+  static result<std::unique_ptr<connection>> open(const endpoint& where, const connection_options& options,
+                                                  socket_watch& watch);
+  ~connection();
+  connection(const connection&) = delete;
+
+  /// The next event, waiting at most `wait`; nullopt: none. Serves heartbeats (R4), so it must be called at least
+  /// every heartbeat/2.
+  result<std::optional<broker_event>> next(milliseconds wait = milliseconds{0});
+
+  result<void> open_channel(std::uint16_t channel);
+  void close_channel(std::uint16_t channel);
+  result<void> confirm_select(std::uint16_t channel);
+  result<void> prefetch(std::uint16_t channel, std::uint16_t messages);
+
+  // A refusal of the broker (conflict: 406, not_found: 404, forbidden: 403) closes the channel; open it again.
+  result<void> declare_exchange(std::uint16_t channel, const std::string& name, const std::string& type, bool durable);
+  result<queue_state> declare_queue(std::uint16_t channel, const std::string& name, bool durable,
+                                    const field_table& arguments);
+  result<queue_state> queue_depth(std::uint16_t channel, const std::string& name);  // passive
+  result<void> bind(std::uint16_t channel, const std::string& queue, const std::string& exchange,
+                    const std::string& routing_key);
+  result<void> consume(std::uint16_t channel, const std::string& queue, const std::string& consumer);
+  result<void> cancel(std::uint16_t channel, const std::string& consumer);
+  result<std::optional<delivery>> get(std::uint16_t channel, const std::string& queue);
+
+  result<void> ack(std::uint16_t channel, std::uint64_t tag, bool multiple = false);
+  result<void> nack(std::uint16_t channel, std::uint64_t tag, bool multiple, bool requeue);
+
+  /// Reads what has arrived before it writes, at least every tenth of a second (R1).
+  result<void> publish(std::uint16_t channel, const message& m, bool mandatory);
+
+  /// The broker's own name for its cluster, or empty.
+  const std::string& cluster_name() const { return cluster_name_; }
+  const std::string& peer() const { return peer_; }
+  milliseconds heartbeat() const { return heartbeat_; }
+
+private:
+  connection(amqp_connection_state_t state, socket_watch& watch, const connection_options& options, std::string peer);
+
+  /// A message on its way in: method, header, then bodies.
+  struct assembly {
+    enum class what : std::uint8_t { nothing, delivered, returned_, got } sort = what::nothing;
+    broker_event event;
+    std::uint64_t missing = 0;
+    bool has_header = false;
+  };
+
+  result<void> login(const endpoint& where);
+  result<bool> read_frame(milliseconds wait);
+  result<void> take(const amqp_frame_t& frame);
+  result<void> take_method(const amqp_frame_t& frame);
+  void take_header(assembly& a, const amqp_frame_t& frame);
+  static message& message_of(assembly& a);
+  void finish(assembly& a);
+  result<void> answer_of(std::uint16_t channel, const std::string& what);
+  error lost(const std::string& why);
+  error lost_status(int status);
+
+  amqp_connection_state_t state_;
+  socket_watch& watch_;
+  const connection_options options_;
+  const std::string peer_;
+  std::string cluster_name_;
+  milliseconds heartbeat_{0};
+  std::array<assembly, channels_max> assemblies_;
+  std::deque<broker_event> waiting_;  // came while an answer was awaited; bounded by prefetch and confirm window
+  std::optional<delivery> got_;
+  table_builder tables_;
+  std::chrono::steady_clock::time_point drained_at_;
+  std::string broken_;  // why the connection is lost; empty: it is not
+};
+
+}  // namespace horizons::rabbitmq

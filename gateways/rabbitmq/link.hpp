@@ -1,0 +1,69 @@
+// Keeps one connection alive inside a blocking actor: connects, connects again over the host list, reads what arrives,
+// serves heartbeats, counts. What travels over it is the owner's business.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "gateways/rabbitmq/connection.hpp"
+#include "gateways/rabbitmq/metrics.hpp"
+#include "gateways/rabbitmq/options.hpp"
+#include "gateways/rabbitmq/reconnect.hpp"
+#include "runtime/kit/kit.hpp"
+
+namespace horizons::rabbitmq {
+
+class link : public std::enable_shared_from_this<link> {
+public:
+  struct hooks {
+    /// A fresh connection: open channels, declare, consume. On an error the next host is tried.
+    std::function<result<void>(connection&)> up;
+    std::function<void(broker_event&)> event;
+    /// The connection that was up is gone.
+    std::function<void(const error&)> down;
+  };
+
+  link(kit::context& self, const options& o, const std::string& role, link_metrics& metrics, hooks h);
+  ~link();
+
+  void start();
+  /// Null while there is none.
+  connection* up() const { return is_up_ ? connection_.get() : nullptr; }
+  bool blocked() const { return blocked_; }
+  /// A call on the connection failed for good: it is dropped, and the next one made.
+  void lost(const error& why);
+  /// Reads all that has arrived. Safe inside the hooks.
+  void drain();
+  /// Says goodbye; nothing is connected afterwards.
+  void close();
+
+  /// "up", or why not and since when it is tried.
+  const std::string& state() const { return state_; }
+
+private:
+  void attempt(reconnect_plan::attempt next);
+  void connect(std::size_t host);
+  void drop(const error& why);
+  void serve_heartbeats(std::uint64_t of_connection);
+  void set_blocked(bool on);
+  /// Runs `f` in the actor unless this link is gone.
+  std::function<void()> guarded(std::function<void(link&)> f);
+
+  kit::context& self_;
+  const options options_;
+  const std::string role_;
+  link_metrics& metrics_;
+  const hooks hooks_;
+  reconnect_plan plan_;
+  std::minstd_rand random_{std::random_device{}()};
+  std::unique_ptr<socket_watch> watch_;
+  std::unique_ptr<connection> connection_;
+  std::uint64_t connections_ = 0;
+  bool is_up_ = false, draining_ = false, closed_ = false, blocked_ = false;
+  kit::instant up_since_{}, blocked_since_{};
+  std::string state_ = "connecting";
+};
+
+}  // namespace horizons::rabbitmq

@@ -1,0 +1,256 @@
+#include "gateways/rabbitmq/relay.hpp"
+
+#include "gateways/rabbitmq/link.hpp"
+#include "gateways/rabbitmq/relay_flow.hpp"
+#include "gateways/rabbitmq/relay_message.hpp"
+#include "gateways/rabbitmq/topology_keeper.hpp"
+
+namespace horizons::rabbitmq {
+
+namespace {
+
+using namespace std::chrono_literals;
+using kit::milliseconds;
+
+constexpr std::uint16_t publishing = 1, declaring = 2;  // channels
+constexpr std::size_t page_events = 500;
+constexpr std::size_t read_below = 1'500;  // events held: below this the next page is read
+constexpr std::uint64_t mark_events = 5'000;
+constexpr milliseconds mark_every = 200ms, journal_max = 10s, retry_after = 500ms;
+constexpr int publishes_per_read = 128;  // then the confirms that have come are read
+
+class relay_actor : public std::enable_shared_from_this<relay_actor> {
+public:
+  relay_actor(kit::context& self, bridges::services s, options o, std::shared_ptr<metrics> m)
+      : self_(self), services_(std::move(s)), options_(std::move(o)), metrics_(std::move(m)) {}
+
+  void start() {
+    const auto weak = weak_from_this();
+    link_ = std::make_shared<link>(
+        self_, options_, "relay", metrics_->relay,
+        link::hooks{[weak](connection& c) { return weak.lock()->up(c); },
+                    [weak](broker_event& e) { weak.lock()->take(e); }, [weak](const error&) { weak.lock()->down(); }});
+    link_->start();
+    claim();
+    self_.on_stop([this] { stop(); });
+  }
+
+  void take(const journal::committed& c) {
+    if (!flow_ || !live_) return;  // of an earlier subscription
+    if (c.after_position < flow_->held_to()) return;
+    if (flow_->offer(c.events, c.after_position) != relay_flow::offered::taken) live_ = false;  // read it, later
+    pump();
+  }
+
+  bridges::bridge_health how() const {
+    if (!journal_fault_.empty()) return {false, journal_fault_};
+    if (link_->up() && !topology_.fault().empty()) return {topology_.usable(), topology_.fault()};
+    if (link_->blocked()) return {false, "the broker takes no publishes: memory or disk alarm; free some there"};
+    return {link_->up() != nullptr, link_->state()};
+  }
+
+private:
+  // -- the journal ----------------------------------------------------------------------------------------------------
+
+  /// Asks where the relay stands; also after each restart of the writer, which forgets its subscribers.
+  void claim() {
+    live_ = false;
+    self_.request(services_.writer, journal::claim_source{std::string(relay_source)}, journal_max,
+                  [this](result<journal::store::claimed_source> r) {
+                    if (!r) {
+                      journal_fault_ = r.error().text;
+                      self_.after(retry_after, guarded([](relay_actor& me) { me.claim(); }));
+                      return;
+                    }
+                    journal_fault_.clear();
+                    epoch_ = r->progress.epoch;
+                    const std::uint64_t done = r->progress.next == 0 ? 0 : r->progress.next - 1;
+                    if (!flow_) {
+                      flow_.emplace(done, options_.window);
+                      marked_to_ = done;
+                    }
+                    const auto weak = weak_from_this();
+                    self_.monitor(services_.writer, [weak](const kit::exit_cause&) {
+                      if (auto me = weak.lock()) me->claim();
+                    });
+                    read();
+                    pump();
+                  });
+  }
+
+  /// The next page; an empty one means that the head is reached, and what is committed from then on is told.
+  void read() {
+    if (reading_ || live_ || !flow_ || flow_->held() > read_below || stopping_) return;
+    reading_ = true;
+    const auto after = flow_->held_to();
+    self_.request(
+        services_.reader, journal::read_events{{.after_position = after}, page_events}, journal_max,
+        [this, after](result<journal::read_events::reply> r) {
+          reading_ = false;
+          if (!r) {
+            journal_fault_ = r.error().text;
+            self_.after(retry_after, guarded([](relay_actor& me) { me.read(); }));
+            return;
+          }
+          journal_fault_.clear();
+          if (r->events.empty()) {
+            live_ = true;
+            services_.writer.send(journal::subscribe{self_.self_as<kit::accepts<journal::committed>>(), after});
+            return;
+          }
+          flow_->offer(std::make_shared<const std::vector<event>>(std::move(r->events)), after);
+          pump();
+          read();
+        });
+  }
+
+  void mark_soon() {
+    if (flow_->done_to() >= marked_to_ + mark_events) return mark();
+    if (marking_soon_ || flow_->done_to() == marked_to_) return;
+    marking_soon_ = true;
+    self_.after(mark_every, guarded([](relay_actor& me) {
+                  me.marking_soon_ = false;
+                  me.mark();
+                }));
+  }
+
+  /// Stores how far everything is confirmed. Losing a mark only repeats events.
+  void mark() {
+    if (marking_ || !flow_ || flow_->done_to() == marked_to_) return;
+    marking_ = true;
+    const auto to = flow_->done_to();
+    journal::batch what{.epoch = services_.epoch};
+    what.marks.push_back({std::string(relay_source), epoch_, to + 1, true, {}, {}});
+    self_.request(services_.writer, journal::append{std::move(what)}, journal_max,
+                  [this, to](result<journal::append_outcome> r) {
+                    marking_ = false;
+                    if (r) {
+                      marked_to_ = to;
+                      metrics_->relay_position = to;
+                    } else if (r.error().code == error_code::fenced) {
+                      return self_.fail("rabbitmq relay: another owner has claimed " + std::string(relay_source) +
+                                        ": " + r.error().text);
+                    }
+                    if (stopping_) return self_.quit();
+                    mark_soon();
+                  });
+  }
+
+  // -- the broker -----------------------------------------------------------------------------------------------------
+
+  result<void> up(connection& c) {
+    if (auto open = c.open_channel(publishing); !open) return open;
+    if (auto confirms = c.confirm_select(publishing); !confirms) return confirms;
+    if (auto ready = topology_.up(c); !ready) return ready;
+    self_.mailbox_executor()(guarded([](relay_actor& me) { me.pump(); }));
+    return {};
+  }
+
+  void down() {
+    if (flow_) flow_->lost();
+    metrics_->relay.unconfirmed = 0;
+  }
+
+  void take(broker_event& e) {
+    if (const auto* c = std::get_if<confirmed>(&e)) {
+      settle(*c);
+    } else if (const auto* closed = std::get_if<channel_closed>(&e)) {
+      topology_.doubt();  // 404: an exchange is gone
+      return link_->lost({error_code::unavailable, "channel closed by the broker: " + closed->text});
+    } else if (std::holds_alternative<returned>(e)) {
+      ++metrics_->relay.returned;
+    }
+    if (!pumping_) pump();
+  }
+
+  void settle(const confirmed& c) {
+    std::uint64_t stored = 0;
+    const auto before = flow_->unconfirmed();
+    const bool known = flow_->settle(c.tag, c.multiple, c.stored, self_.now(), [&](auto took) {
+      ++stored;
+      metrics_->relay_confirms.observe(took);
+    });
+    metrics_->relay.confirmed += stored;
+    metrics_->relay.nacked += before - flow_->unconfirmed() - stored;
+    if (!known) return link_->lost({error_code::unavailable, "the broker confirmed what was never published"});
+    mark_soon();
+  }
+
+  void pump() {
+    if (pumping_ || stopping_ || !flow_) return;
+    pumping_ = true;
+    int sent = 0;
+    while (auto* c = link_->up()) {
+      if (link_->blocked()) break;
+      const auto now = self_.now();
+      const event* e = flow_->next(now);
+      if (!e) break;
+      const auto m = to_message(*e, {.node = options_.node}, options_.format);
+      if (!m) {
+        flow_->skipped();
+        mark_soon();
+        continue;
+      }
+      if (auto done = c->publish(publishing, *m, false); !done) {
+        link_->lost(done.error());
+        break;
+      }
+      flow_->sent(now);
+      ++metrics_->relay.published;
+      if (++sent % publishes_per_read == 0) link_->drain();
+    }
+    pumping_ = false;
+    metrics_->relay.unconfirmed = flow_->unconfirmed();
+    if (sent > 0) link_->drain();
+    if (const auto at = flow_->resume_at(); at && flow_->unconfirmed() == 0 && !resuming_) {
+      resuming_ = true;
+      const auto wait = std::chrono::ceil<milliseconds>(*at - self_.now());
+      self_.after(std::max(wait, 0ms), guarded([](relay_actor& me) {
+                    me.resuming_ = false;
+                    me.pump();
+                  }));
+    }
+    read();
+  }
+
+  void stop() {
+    stopping_ = true;
+    link_->drain();
+    link_->close();
+    if (!flow_ || (flow_->done_to() == marked_to_ && !marking_)) return self_.quit();
+    self_.after(2s, guarded([](relay_actor& me) { me.self_.quit(); }));
+    mark();
+  }
+
+  std::function<void()> guarded(std::function<void(relay_actor&)> f) {
+    return [weak = weak_from_this(), f = std::move(f)] {
+      if (auto alive = weak.lock()) f(*alive);
+    };
+  }
+
+  kit::context& self_;
+  bridges::services services_;
+  const options options_;
+  std::shared_ptr<metrics> metrics_;
+  topology_keeper topology_{options_, *metrics_, declaring};
+  std::shared_ptr<link> link_;
+  std::optional<relay_flow> flow_;
+  std::uint64_t epoch_ = 0, marked_to_ = 0;
+  bool live_ = false, reading_ = false, marking_ = false, marking_soon_ = false;
+  bool pumping_ = false, resuming_ = false, stopping_ = false;
+  std::string journal_fault_;
+};
+
+}  // namespace
+
+kit::actor_body relay(bridges::services services, options o, std::shared_ptr<metrics> m) {
+  return [=](kit::context& self) -> kit::behavior {
+    auto actor = std::make_shared<relay_actor>(self, services, o, m);
+    actor->start();
+    return kit::behavior{}
+        .on<journal::committed>([actor](const journal::committed& c) { actor->take(c); })
+        .on<health>([actor](const health&) -> result<bridges::bridge_health> { return actor->how(); });
+  };
+}
+
+}  // namespace horizons::rabbitmq

@@ -1,0 +1,35 @@
+// From a message of job-submissions to a command of the house, or to the reason why not. Pure.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "gateways/bridges/services.hpp"
+#include "gateways/rabbitmq/message.hpp"
+
+namespace horizons::rabbitmq {
+
+struct submission {
+  bridges::incoming what;
+  std::string lane;  // messages of one lane are worked on one after the other
+};
+
+/// What cannot be used.
+struct refusal {
+  std::string reason;  // poison, no-identity
+  error why;
+};
+
+/// Reads JSON, MessagePack and CloudEvents of both modes. The job's id, when the command has none, is derived from
+/// message_id (or the CloudEvent's source and id, or the idempotency key): the same message gives the same job, each
+/// user's for itself. AMQP's priority counts when the command has none (9 and 8 are 1, … 1 and 0 are 5), its
+/// correlation_id likewise; `user-id`, which the broker checks, is the proven user.
+std::variant<submission, refusal> read_submission(const message& m);
+
+/// What can be said about a message that cannot be read: its job, user and trace, as far as they are there.
+std::string traceparent_of(const message& m);
+
+/// "amqp-" and 40 hexadecimal digits: a job id from whatever names a message.
+std::string derived_job_id(const std::string& tenant, const std::string& user_id, const std::string& name);
+
+}  // namespace horizons::rabbitmq

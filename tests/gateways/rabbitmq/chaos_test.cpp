@@ -1,0 +1,261 @@
+// A bridge while its brokers are killed, frozen, cut off from each other and from it: nothing acknowledged is lost,
+// nothing is applied twice. On a cluster of its own. 50,000 submissions; 1,000,000 with HORIZONS_LONG=1.
+#include <set>
+#include <unordered_set>
+
+#include "gateways/rabbitmq/confirm_ledger.hpp"
+#include "gateways/rabbitmq/relay.hpp"
+#include "gateways/rabbitmq/source.hpp"
+#include "tests/gateways/rabbitmq/broker.hpp"
+#include "tests/gateways/rabbitmq/house.hpp"
+
+namespace horizons::rabbitmq::testing {
+namespace {
+
+/// A cluster that may be hurt: started here, stopped at the end.
+class own_cluster {
+public:
+  own_cluster() {
+    const char* home = std::getenv("HORIZONS_SERVICES_HOME");
+    const char* shift = std::getenv("HORIZONS_SERVICES_PORT_SHIFT");
+    environment_ = "HORIZONS_SERVICES_HOME=" + (home ? std::string(home) : HORIZONS_BINARY_DIR "/services-chaos") +
+                   " HORIZONS_SERVICES_PORT_SHIFT=" + (shift ? shift : "300") + " ";
+    services("up rabbitmq");
+    const auto text = services("env rabbitmq");
+    const auto from = text.find('\''), to = text.rfind('\'');
+    if (from < to && to != std::string::npos) urls = text.substr(from + 1, to - from - 1);
+  }
+  ~own_cluster() { services("down rabbitmq"); }
+  std::string services(const std::string& order) const {
+    return output_of(environment_ + HORIZONS_SOURCE_DIR "/tests/services/services " + order + " 2>&1");
+  }
+  std::string node(int i, const std::string& order) const {
+    return services("node rabbitmq " + std::to_string(i) + " " + order);
+  }
+  std::string urls;
+
+private:
+  std::string environment_;
+};
+
+/// What a careful scientist's program does: repeats what was not confirmed, on another node if need be.
+class careful_publisher {
+public:
+  careful_publisher(const options& o, std::uint64_t count) : options_(o), count_(count), thread_([this] { run(); }) {}
+  ~careful_publisher() {
+    stop_ = true;
+    thread_.join();
+  }
+  /// How many may be sent so far: each fault is to meet a stream that runs.
+  std::atomic<std::uint64_t> allowed{0};
+  std::atomic<std::uint64_t> confirmed_count{0}, nacks{0}, connections{0};
+  bool done() const { return confirmed_count == count_; }
+
+private:
+  void run() {
+    for (std::size_t host = 0; !stop_ && !done(); ++host) {
+      socket_watch watch([] {});
+      auto c = connection::open(options_.hosts[host % options_.hosts.size()], options_.connection, watch);
+      if (!c || !(*c)->open_channel(1) || !(*c)->confirm_select(1)) {
+        std::this_thread::sleep_for(20ms);
+        continue;
+      }
+      ++connections;
+      send(**c);
+      for (const auto number : ledger_.reset()) again_.insert(number);
+    }
+  }
+  void send(connection& c) {
+    while (!stop_ && !done()) {
+      while (ledger_.outstanding() < 300 && wait_until_ < std::chrono::steady_clock::now()) {
+        std::uint64_t number;
+        if (!again_.empty())
+          number = again_.extract(again_.begin()).value();
+        else if (next_ < allowed)
+          number = next_++;
+        else
+          break;
+        message m{std::string(submissions_exchange), std::string(submissions_queue), {}, {}, {}};
+        m.body = R"({"agent":"alpha-cal","job_id":"chaos-)" + std::to_string(number) + R"("})";
+        m.properties.content_type = "application/json";
+        m.properties.delivery_mode = 2;
+        m.properties.message_id = std::to_string(number);
+        ledger_.publish(number);
+        if (!c.publish(1, m, true)) return;
+      }
+      auto event = c.next(5ms);
+      if (!event) return;
+      if (!*event) continue;
+      const auto* word = std::get_if<confirmed>(&**event);
+      if (!word) continue;
+      ledger_.settle(word->tag, word->multiple, [&](std::uint64_t&& number) {
+        if (word->stored) {
+          ++confirmed_count;
+        } else {
+          ++nacks;
+          again_.insert(number);
+          wait_until_ = std::chrono::steady_clock::now() + 20ms;  // on the same channel, a moment later
+        }
+      });
+    }
+  }
+
+  const options options_;
+  const std::uint64_t count_;
+  confirm_ledger<std::uint64_t> ledger_;
+  std::set<std::uint64_t> again_;
+  std::uint64_t next_ = 0;
+  std::chrono::steady_clock::time_point wait_until_{};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+/// Counts distinct events of a queue until all are there.
+std::size_t distinct_events(const options& o, const std::string& queue, std::size_t wanted) {
+  client c(o);
+  EXPECT_TRUE(c->prefetch(2, 2'000));
+  EXPECT_TRUE(c->consume(2, queue, "counter"));
+  std::unordered_set<std::string> seen;
+  std::uint64_t unacked = 0;
+  while (seen.size() < wanted) {
+    const auto d = c.next_delivery(60s);
+    if (!d) break;
+    seen.insert(d->what.properties.message_id);
+    if (++unacked % 500 == 0) {
+      EXPECT_TRUE(c->ack(2, d->tag, true));
+    }
+  }
+  return seen.size();
+}
+
+TEST(RabbitmqChaos, NothingAcknowledgedIsLostNothingIsAppliedTwice) {
+  if (cluster::from_environment().empty())
+    GTEST_SKIP()
+        << "HORIZONS_RABBITMQ_URLS is not set: ./dev services up rabbitmq, then eval \"$(./dev services env)\"";
+  const bool is_long = std::getenv("HORIZONS_LONG") != nullptr;
+  const std::uint64_t count = is_long ? 1'000'000 : 50'000;
+  own_cluster own;
+  ASSERT_FALSE(own.urls.empty()) << own.services("status rabbitmq");
+  cluster all(own.urls);
+  vhost mine(all);
+  auto o = mine.bridge_options();
+  o.connection.connect_max = 1s;
+  o.connection.answer_max = 3s;
+  o.prefetch = 500;
+  house h(mine.name());
+  auto m = std::make_shared<metrics>();
+  {
+    client c(o);
+    const auto topology = declare(c.raw(), 3, o);
+    ASSERT_TRUE(topology && topology->usable && topology->refused.empty());
+    ASSERT_TRUE(c->declare_queue(3, "chaos-reader", true, {{"x-queue-type", field::text("quorum")}}));
+    ASSERT_TRUE(c->bind(3, "chaos-reader", "job.events", ""));
+  }
+  auto source_actor = h.system.spawn_blocking<source_api>({.name = "source"}, source(h.services(), o, m));
+  auto relay_actor =
+      h.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(h.services(), o, m));
+  careful_publisher publisher(o, count);
+
+  const int rounds = is_long ? 10 : 1;
+  const auto more = [&] {
+    publisher.allowed = std::min(count, publisher.allowed + count / (6 * static_cast<unsigned>(rounds) + 2));
+  };
+  const auto moves_on = [&](const char* after) {  // work goes on while a node is away
+    const std::uint64_t confirmed_before = publisher.confirmed_count, applied_before = h.applied,
+                        relayed_before = m->relay_position;
+    more();
+    EXPECT_TRUE(eventually(
+        [&] {
+          return publisher.confirmed_count > confirmed_before && h.applied > applied_before &&
+                 m->relay_position > relayed_before;
+        },
+        60s))
+        << "nothing moves after: " << after << ": " << publisher.confirmed_count - confirmed_before << " confirmed, "
+        << h.applied - applied_before << " applied, " << m->relay_position - relayed_before << " relayed";
+  };
+  more();
+  ASSERT_TRUE(eventually([&] { return h.applied > 1'000; }, 60s));
+  for (int round = 0; round < rounds; ++round) {
+    for (int node = 1; node <= 3; ++node) {
+      const int victim = 1 + (node + round) % 3;
+      switch (node) {
+        case 1:
+          more();
+          EXPECT_EQ(own.node(victim, "kill"), "");
+          moves_on("kill -9");
+          EXPECT_EQ(own.node(victim, "start"), "");
+          break;
+        case 2:
+          EXPECT_EQ(own.node(victim, "freeze"), "");
+          moves_on("SIGSTOP");
+          EXPECT_EQ(own.node(victim, "thaw"), "");
+          break;
+        default:
+          EXPECT_EQ(own.node(victim, "partition"), "");
+          moves_on("partition");
+          EXPECT_EQ(own.node(victim, "heal"), "");
+      }
+      EXPECT_EQ(own.node(1 + victim % 3, "cut"), "");
+      moves_on("cut connections");
+    }
+  }
+  publisher.allowed = count;
+  EXPECT_TRUE(eventually([&] { return publisher.done(); }, is_long ? 20min : 2min))
+      << publisher.confirmed_count << " of " << count << " confirmed";
+  EXPECT_TRUE(eventually([&] { return h.applied >= count; }, is_long ? 10min : 2min)) << h.applied << " applied";
+  EXPECT_EQ(h.applied, count);
+
+  std::unordered_set<std::string> jobs;
+  const auto events = h.events("job.submitted");
+  for (const auto& e : events) jobs.insert(e.job_id);
+  EXPECT_EQ(events.size(), count) << "applied twice";
+  EXPECT_EQ(jobs.size(), count) << "lost after acknowledgement";
+  EXPECT_TRUE(eventually([&] { return m->relay_position == count; }, is_long ? 10min : 2min)) << m->relay_position;
+  EXPECT_EQ(distinct_events(o, "chaos-reader", count), count);
+  EXPECT_EQ(m->dead_lettered, 0u);
+  {
+    client c(o);
+    EXPECT_EQ(c.depth("job-dlq"), 0u);
+    EXPECT_TRUE(eventually([&] { return c.depth("job-submissions") == 0; }));
+  }
+  EXPECT_GT(m->source.connects, 1u);
+  EXPECT_GT(m->relay.connects, 1u);
+  RecordProperty("repeated", std::to_string(h.repeated));
+  RecordProperty("source_connects", std::to_string(m->source.connects));
+  RecordProperty("relay_nacks", std::to_string(m->relay.nacked));
+
+  // A memory alarm: the relay pauses, says so, and goes on when it is over.
+  EXPECT_EQ(own.node(1, "alarm"), "");
+  std::uint64_t appended = 0;
+  const auto how = [&] {
+    const auto r = h.system.ask(relay_actor, health{}, 10s);
+    return r ? r->state : r.error().text;
+  };
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_TRUE(h.append({h.event_of("alarm-" + std::to_string(++appended), job_submitted{.agent = "a"}, 1)}));
+    return how().find("memory or disk alarm") != std::string::npos;
+  })) << how();
+  EXPECT_EQ(own.node(1, "calm"), "");
+  EXPECT_TRUE(eventually([&] { return m->relay_position == count + appended; })) << m->relay_position;
+  EXPECT_GT(m->relay.blocked_ns, 0u);
+
+  // R1: a frozen node takes bytes until its buffers are full, and answers nothing. The publish comes back.
+  {
+    auto frozen = o;
+    frozen.hosts = {o.hosts[1]};
+    client c(frozen);
+    ASSERT_TRUE(c->declare_queue(3, "frozen", false, {}));
+    EXPECT_EQ(own.node(2, "freeze"), "");
+    result<void> sent;
+    const message large{"", "frozen", {}, std::string(1 << 20, 'x'), {}};
+    for (int i = 0; sent && i < 10'000; ++i) sent = c->publish(1, large, false);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().code, error_code::unavailable);
+    EXPECT_EQ(own.node(2, "thaw"), "");
+  }
+  EXPECT_TRUE(h.system.stop(source_actor, 10s));
+  EXPECT_TRUE(h.system.stop(relay_actor, 10s));
+}
+
+}  // namespace
+}  // namespace horizons::rabbitmq::testing

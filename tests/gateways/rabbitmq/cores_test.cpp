@@ -1,0 +1,203 @@
+// The pure parts: who is tried next, what is confirmed, what is acknowledged, what waits for whom.
+#include <gtest/gtest.h>
+#include <prometheus/metric_family.h>
+
+#include <map>
+#include <random>
+
+#include "gateways/rabbitmq/confirm_ledger.hpp"
+#include "gateways/rabbitmq/delivery_ledger.hpp"
+#include "gateways/rabbitmq/lanes.hpp"
+#include "gateways/rabbitmq/metrics.hpp"
+#include "gateways/rabbitmq/reconnect.hpp"
+
+namespace horizons::rabbitmq {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(RabbitmqReconnect, WalksThroughTheHostsBeforeItPauses) {
+  reconnect_plan plan(3, 100ms);
+  EXPECT_EQ(plan.start(0.5).host, 1u);
+  EXPECT_EQ(plan.failed(0).host, 2u);
+  EXPECT_EQ(plan.failed(0).after, reconnect_plan::hop);
+  EXPECT_EQ(plan.failed(0).after, 50ms);  // the round is over: half of 100 ms to all of it
+  plan.failed(0), plan.failed(0);
+  EXPECT_EQ(plan.failed(0.999).after, 199ms);
+  plan.succeeded();
+  EXPECT_EQ(plan.failed(0).after, reconnect_plan::hop);
+}
+
+TEST(RabbitmqReconnect, PausesGrowToTheirLimitAndNoFurther) {
+  std::mt19937 random(3);
+  for (std::size_t hosts = 1; hosts < 5; ++hosts) {
+    reconnect_plan plan(hosts, 1'000ms);
+    EXPECT_LT(plan.start(0.999999).host, hosts);
+    std::size_t last = 0;
+    for (int i = 0; i < 500; ++i) {
+      const auto next = plan.failed(std::uniform_real_distribution<>{0, 1}(random));
+      ASSERT_LT(next.host, hosts);
+      ASSERT_LE(next.after, reconnect_plan::pause_max);
+      ASSERT_TRUE(hosts == 1 || i == 0 || next.host == (last + 1) % hosts);
+      last = next.host;
+    }
+  }
+}
+
+/// Against a plain list of what is open.
+TEST(RabbitmqConfirmLedger, SettlesEachPublishOnce) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 200; ++round) {
+    confirm_ledger<std::uint64_t> ledger;
+    std::map<std::uint64_t, std::uint64_t> open;  // tag -> item
+    std::uint64_t items = 0, tags = 0;
+    for (int step = 0; step < 300; ++step) {
+      if (random() % 2 == 0) {
+        ASSERT_EQ(ledger.publish(++items), ++tags);
+        open[tags] = items;
+      } else if (random() % 50 == 0) {
+        const auto left = ledger.reset();
+        std::vector<std::uint64_t> expected;
+        for (const auto& [tag, item] : open) expected.push_back(item);
+        ASSERT_EQ(left, expected);
+        open.clear();
+        tags = 0;
+      } else if (tags > 0) {
+        const std::uint64_t tag = 1 + random() % tags;
+        const bool multiple = random() % 3 == 0;
+        std::vector<std::uint64_t> expected, got;
+        for (auto at = open.begin(); at != open.end() && at->first <= tag;) {
+          if (multiple || at->first == tag) {
+            expected.push_back(at->second);
+            at = open.erase(at);
+          } else {
+            ++at;
+          }
+        }
+        ASSERT_TRUE(ledger.settle(tag, multiple, [&](std::uint64_t&& item) { got.push_back(item); }));
+        ASSERT_EQ(got, expected);
+      }
+      ASSERT_EQ(ledger.outstanding(), open.size());
+      ASSERT_EQ(ledger.oldest() != nullptr, !open.empty());
+      ASSERT_TRUE(open.empty() || *ledger.oldest() == open.begin()->second);
+      ASSERT_FALSE(ledger.settle(tags + 1, false, [](std::uint64_t&&) { FAIL(); }));
+    }
+  }
+}
+
+TEST(RabbitmqConfirmLedger, AWithdrawnPublishTakesNoNumber) {
+  confirm_ledger<int> ledger;
+  EXPECT_EQ(ledger.publish(1), 1u);
+  EXPECT_EQ(ledger.publish(2), 2u);
+  ledger.withdraw();
+  EXPECT_EQ(ledger.publish(3), 2u);
+  EXPECT_EQ(ledger.outstanding(), 2u);
+}
+
+/// Whatever the order of finishing: each finished delivery is acknowledged exactly once, an unfinished one never.
+TEST(RabbitmqDeliveryLedger, AcknowledgesExactlyWhatIsFinished) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 300; ++round) {
+    delivery_ledger ledger;
+    std::map<std::uint64_t, bool> open;  // tag -> finished
+    std::uint64_t tags = 0;
+    for (int step = 0; step < 200; ++step) {
+      const auto dice = random() % 10;
+      if (dice < 4) {
+        ledger.delivered(++tags);
+        open[tags] = false;
+      } else if (dice < 8 && !open.empty()) {
+        auto at = std::next(open.begin(), static_cast<long>(random() % open.size()));
+        at->second = true;
+        ledger.finished(at->first);
+        ledger.finished(at->first);  // a second time changes nothing
+      } else if (dice == 8 && !open.empty()) {
+        auto at = std::next(open.begin(), static_cast<long>(random() % open.size()));
+        if (at->second) continue;
+        ASSERT_TRUE(ledger.withdrawn(at->first));
+        open.erase(at);
+      } else {
+        for (const auto& ack : ledger.flush())
+          for (auto at = open.begin(); at != open.end() && at->first <= ack.tag;) {
+            if (!ack.multiple && at->first != ack.tag) {
+              ++at;
+              continue;
+            }
+            ASSERT_TRUE(at->second) << "tag " << at->first << " is not finished";
+            at = open.erase(at);
+          }
+        for (const auto& [tag, finished] : open) ASSERT_FALSE(finished) << "tag " << tag << " was forgotten";
+      }
+    }
+  }
+}
+
+TEST(RabbitmqDeliveryLedger, OneFrameForManyFinishedInOrder) {
+  delivery_ledger ledger;
+  for (std::uint64_t tag = 1; tag <= 100; ++tag) ledger.delivered(tag);
+  for (std::uint64_t tag = 99; tag >= 1; --tag) ledger.finished(tag);
+  EXPECT_EQ(ledger.flush(), (std::vector<delivery_ledger::ack>{{99, true}}));
+  EXPECT_EQ(ledger.open(), 1u);
+}
+
+TEST(RabbitmqLanes, KeepOrderPerKey) {
+  std::mt19937 random(11);
+  lanes<int> all;
+  std::map<std::string, int> running, last;
+  std::vector<std::string> busy;
+  int items = 0;
+  for (int step = 0; step < 5'000; ++step) {
+    if (random() % 2 == 0) {
+      const std::string key = "job" + std::to_string(random() % 7);
+      if (all.add(key, ++items)) {
+        ASSERT_FALSE(running.contains(key));
+        running[key] = items;
+        busy.push_back(key);
+      }
+    } else if (!busy.empty()) {
+      const auto at = busy.begin() + static_cast<long>(random() % busy.size());
+      const std::string key = *at;
+      ASSERT_GT(running[key], last[key]);
+      last[key] = running[key];
+      if (const auto next = all.done(key)) {
+        running[key] = *next;
+      } else {
+        running.erase(key);
+        busy.erase(at);
+      }
+    }
+    ASSERT_EQ(all.size(), running.size());
+  }
+}
+
+TEST(RabbitmqLanes, GivesUpAWholeLaneInOrder) {
+  lanes<int> all;
+  EXPECT_TRUE(all.add("a", 1));
+  EXPECT_FALSE(all.add("a", 2));
+  EXPECT_TRUE(all.add("b", 3));
+  EXPECT_EQ(all.give_up("a"), (std::vector<int>{1, 2}));
+  EXPECT_EQ(all.done("a"), std::nullopt);
+  EXPECT_EQ(all.size(), 1u);
+}
+
+TEST(RabbitmqMetrics, AreOnThePage) {
+  auto m = std::make_shared<metrics>();
+  m->relay.published = 3;
+  m->source.blocked_ns = 1'500'000'000;
+  m->relay_confirms.observe(300us);
+  m->relay_confirms.observe(1h);
+  m->set_depth("job-dlq", 4);
+  std::map<std::string, prometheus::MetricFamily> families;
+  for (auto& f : collector(m).Collect()) families[f.name] = f;
+  EXPECT_EQ(families["horizons_rabbitmq_published_total"].metric[1].counter.value, 3);
+  EXPECT_EQ(families["horizons_rabbitmq_blocked_seconds_total"].metric[0].counter.value, 1.5);
+  EXPECT_EQ(families["horizons_rabbitmq_queue_messages"].metric[0].gauge.value, 4);
+  const auto& histogram = families["horizons_rabbitmq_confirm_seconds"].metric[0].histogram;
+  EXPECT_EQ(histogram.sample_count, 2u);
+  EXPECT_EQ(histogram.bucket[0].cumulative_count, 0u);
+  EXPECT_EQ(histogram.bucket[1].cumulative_count, 1u);
+  EXPECT_EQ(histogram.bucket.back().cumulative_count, 1u);
+}
+
+}  // namespace
+}  // namespace horizons::rabbitmq
