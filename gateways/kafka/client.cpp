@@ -117,7 +117,7 @@ setting_list settings_of(client_role role, const kafka_options& o, const setting
                  {"socket.keepalive.enable", "true"},
                  {"reconnect.backoff.ms", "50"},
                  {"reconnect.backoff.max.ms", "1000"},
-                 {"topic.metadata.refresh.interval.ms", "30000"},
+                 {"topic.metadata.refresh.interval.ms", "5000"},
                  {"topic.metadata.refresh.fast.interval.ms", "100"},
                  {"allow.auto.create.topics", "false"},  // topics have partitions and retention: see topics.hpp
                  {"log.connection.close", "false"},

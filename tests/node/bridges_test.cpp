@@ -357,7 +357,9 @@ TEST(bridges, nothing_is_lost_or_doubled_while_node_brokers_and_database_are_kil
     EXPECT_TRUE(types.back() == "job.cancelled" || types.back() == "job.completed") << id << types.back();
   }
   EXPECT_EQ(jobs.size(), rejected.size() + cancelled.size());
-  EXPECT_TRUE(consume(brokers, "job-submissions.dlq").empty());
+  // Only a cancel may have come too late: its job had run to its end.
+  for (const auto& letter : consume(brokers, "job-submissions.dlq"))
+    EXPECT_EQ(letter.value("command", ""), "cancel") << letter;
 
   // What was published is what was stored.
   std::set<std::string> stored, published;
