@@ -288,6 +288,7 @@ result<client::topic_layout> client::layout_of(const std::string& topic, millise
   const auto until = steady_clock::now() + limit;
   const topic_ptr handle(rd_kafka_topic_new(rk_, topic.c_str(), nullptr));
   error last{error_code::unavailable, "topic " + topic + ": no broker answered"};
+  bool answered = false;  // what a broker said counts for more than that the last question came too late
   for (;;) {
     const auto left = std::chrono::duration_cast<milliseconds>(until - steady_clock::now());
     if (left.count() <= 0) return failure(last);
@@ -295,8 +296,9 @@ result<client::topic_layout> client::layout_of(const std::string& topic, millise
     const auto code = rd_kafka_metadata(rk_, 0, handle.get(), &raw, static_cast<int>(left.count()));
     const metadata_ptr answer(raw);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      last = to_error(code, "topic " + topic);
+      if (!answered) last = to_error(code, "topic " + topic);
     } else if (answer->topic_cnt == 1) {
+      answered = true;
       const auto& t = answer->topics[0];
       if (t.err == RD_KAFKA_RESP_ERR_NO_ERROR && t.partition_cnt > 0) {
         topic_layout layout;
