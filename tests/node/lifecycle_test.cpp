@@ -42,6 +42,7 @@ public:
     const int out = ::open("/dev/null", O_WRONLY), err = ::open(err_.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
     ::dup2(out, 1);
     ::dup2(err, 2);
+    forget_servers();
     ::execl(program.c_str(), program.c_str(), "node", "--set", folder.c_str(), "--set", "http.listen=127.0.0.1:0",
             nullptr);
     ::_exit(127);

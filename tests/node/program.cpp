@@ -36,10 +36,7 @@ pid_t spawn(const std::vector<std::string>& arguments, const fs::path& out, cons
         e = ::open(err.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
     ::dup2(o, 1);
     ::dup2(e, 2);
-    // The node is what the arguments say: addresses of test servers in the environment would configure it.
-    for (auto name :
-         {"HORIZONS_KAFKA_BROKERS", "HORIZONS_KAFKA_REGISTRY", "HORIZONS_RABBITMQ_URLS", "HORIZONS_JOURNAL_URL"})
-      ::unsetenv(name);
+    forget_servers();
     ::execv(program.c_str(), argv.data());
     ::_exit(127);
   }
@@ -112,6 +109,12 @@ scratch_folder::scratch_folder() {
 scratch_folder::~scratch_folder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
+}
+
+void forget_servers() {
+  for (auto name :
+       {"HORIZONS_KAFKA_BROKERS", "HORIZONS_KAFKA_REGISTRY", "HORIZONS_RABBITMQ_URLS", "HORIZONS_JOURNAL_URL"})
+    ::unsetenv(name);
 }
 
 finished run_program(const std::vector<std::string>& arguments, std::chrono::seconds limit) {

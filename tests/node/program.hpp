@@ -32,6 +32,9 @@ struct finished {
   std::string out, err;
 };
 
+/// In a child, before it becomes a node: addresses of test servers in the environment would configure it.
+void forget_servers();
+
 /// Runs build/horizons with these arguments to its end.
 finished run_program(const std::vector<std::string>& arguments, std::chrono::seconds limit = 120s);
 
