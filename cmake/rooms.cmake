@@ -40,7 +40,7 @@ function(room_tests name)
     HORIZONS_SOURCE_DIR="${CMAKE_SOURCE_DIR}" HORIZONS_BINARY_DIR="${CMAKE_BINARY_DIR}"
     HORIZONS_SHARED_DATA="${CMAKE_SOURCE_DIR}/../shared/data")
   target_precompile_headers(${name}_tests REUSE_FROM horizons_pch)
-  gtest_discover_tests(${name}_tests DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS ${name})
+  gtest_discover_tests(${name}_tests DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 900 LABELS ${name})
 endfunction()
 
 function(room_bench name)
