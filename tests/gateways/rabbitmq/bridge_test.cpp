@@ -365,7 +365,7 @@ TEST_F(RabbitmqBridge, ARelayBeginsWhereTheLastOneEnded) {
   ASSERT_TRUE(house_->append(progress_events(*house_, "j", 1, 100)));
   ASSERT_TRUE(eventually_depth(c, "job-events-api", 100));
   ASSERT_TRUE(eventually([&] { return metrics_->relay_position == 100; }));  // confirmed, too
-  stop(relay_);  // stores where it stands
+  stop(relay_);                                                              // stores where it stands
   EXPECT_EQ(house_->progress("relay/rabbitmq").next, 101u);
   ASSERT_TRUE(house_->append(progress_events(*house_, "j", 101, 150)));
   relay_ = house_->system.spawn_blocking<relay_api>({.name = "relay2", .limits = relay_lane},
