@@ -38,6 +38,7 @@
 #include "runtime/config/config.hpp"
 #include "runtime/journal/journal_actor.hpp"
 #include "runtime/journal/journal_collector.hpp"
+#include "runtime/journal/retention.hpp"
 #include "runtime/kit/system.hpp"
 #include "runtime/shutdown/crash_marker.hpp"
 #include "runtime/shutdown/shutdown.hpp"
@@ -212,11 +213,14 @@ result<void> node::start_devices() {
 result<void> node::start_jobs() {
   bool in_memory = config_.journal.url.starts_with("memory:");
   auto views = in_memory ? std::string(":memory:") : (data_dir_ / "views.db").string();
+  const journal::retention_options keep{.keep = std::chrono::days(config_.journal.retention_days),
+                                        .relays = bridges::relay_sources(config_)};
   auto consumers =
       add({{.name = "consumers", .type = "supervisor"},
            supervision::supervisor(supervision::strategy::one_for_one, {},
                                    {{{.name = "job_table"}, jobs::job_table_actor(views, writer_), {}, true},
-                                    {{.name = "live_feed"}, consumers::live_feed(writer_)}})});
+                                    {{.name = "live_feed"}, consumers::live_feed(writer_)},
+                                    {{.name = "retention"}, journal::retention(keep, writer_, reader_)}})});
   if (!consumers) return failure(consumers.error());
   table_ = at<jobs::job_table_api>("/node/consumers/job_table");
   feed_ = at<consumers::live_feed_api>("/node/consumers/live_feed");
@@ -226,6 +230,10 @@ result<void> node::start_jobs() {
   scheduling.offer = [shards = shards_](jobs::offer_device o) {
     auto& shard = shards->of(o.job);
     shard.send(std::move(o));
+  };
+  scheduling.preempt = [shards = shards_](jobs::preemption p) {
+    auto& shard = shards->of(p.job);
+    shard.send(jobs::tell_job{std::move(p.job), jobs::preempt_attempt{p.attempt, std::move(p.reason)}});
   };
   scheduling.waiting = waiting_;
   scheduling.waiting_of = waiting_of_;
@@ -288,10 +296,12 @@ result<void> node::recover() {
   auto reached = system_->ask(table_, jobs::reach_position{status->last_position}, 600s);
   if (!reached) return failure(reached.error());
 
-  jobs::sweep_results(data_dir_ / "results", [&](const std::string& tenant, const std::string& job_id) {
+  const auto status_of = [&](const std::string& tenant, const std::string& job_id) -> std::optional<jobs::job_status> {
     auto job = system_->ask(table_, jobs::find_job{{tenant, job_id}}, 30s);
-    return job && *job && (*job)->status == jobs::job_status::completed;
-  });
+    if (!job) return {};
+    return *job ? (*job)->status : jobs::job_status::none;
+  };
+  jobs::sweep_results(data_dir_ / "results", status_of);
 
   auto& previous = marker_->read_previous();
   std::size_t waiting = 0, running = 0;

@@ -47,6 +47,9 @@ dependency(rabbitmq PkgConfig::RABBITMQ OpenSSL::SSL OpenSSL::Crypto)
 pkg_check_modules(PQXX REQUIRED IMPORTED_TARGET libpqxx libpq)
 dependency(pqxx PkgConfig::PQXX)
 
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+dependency(zstd PkgConfig::ZSTD)
+
 pkg_check_modules(CFITSIO REQUIRED IMPORTED_TARGET cfitsio)
 dependency(cfitsio PkgConfig::CFITSIO)
 

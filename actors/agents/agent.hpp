@@ -25,6 +25,8 @@ struct agent_input {
   std::string dataset_uri;        // as the user named it
   json params = json::object();   // already checked by `check`
   std::filesystem::path out_dir;  // exists and is empty; everything written here becomes a result
+  /// Exists and stays from attempt to attempt (checkpoint.hpp); empty: there will be no other attempt.
+  std::filesystem::path checkpoint_dir{};
 };
 
 struct agent_output {
@@ -41,6 +43,9 @@ public:
 
   /// JSON Schema (draft 2020-12) of the parameters, with defaults and units in the descriptions.
   virtual json parameter_schema() const = 0;
+
+  /// Whether `run` keeps checkpoints: such a job may be asked to give way to a more urgent one.
+  virtual bool keeps_checkpoints() const { return false; }
 
   /// Refuses unknown or impossible parameters before anything runs; the error names the parameter, the value and
   /// what would be right.

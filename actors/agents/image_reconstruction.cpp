@@ -6,16 +6,19 @@
 #include <new>
 #include <numbers>
 
+#include "actors/agents/checkpoint.hpp"
 #include "actors/agents/imaging_parameters.hpp"
 #include "actors/agents/imaging_report.hpp"
 #include "actors/agents/memory_limit.hpp"
 #include "actors/agents/preview.hpp"
 #include "actors/agents/sha256.hpp"
 #include "actors/agents/stokes.hpp"
+#include "actors/agents/version.hpp"
 #include "actors/observations/civil_time.hpp"
 #include "actors/observations/fits_file.hpp"
 #include "actors/observations/fits_image.hpp"
 #include "actors/observations/reader.hpp"
+#include "runtime/telemetry/log.hpp"
 
 namespace horizons::agents {
 namespace {
@@ -151,6 +154,49 @@ void drop_visibilities(imaging::observation& o) {
   o.blocks.shrink_to_fit();
 }
 
+/// What the work depends on besides the machine.
+std::string checkpoint_key(const std::string& dataset_sha256, const json& params) {
+  return std::string("image-reconstruction ") + std::string(software_version) + " " + dataset_sha256 + " " +
+         params.dump();
+}
+
+json head_of(const imaging::cleaning_state& state) {
+  json cycles = json::array();
+  for (const auto& c : state.cycles) cycles.push_back({c.major, c.iterations, c.peak_jy, c.rms_jy});
+  return {{"cycles", std::move(cycles)}, {"residual_bytes", state.residual.size()}};
+}
+
+/// `kept` must outlive the state. A head of another shape is as good as none.
+std::optional<imaging::cleaning_state> state_of(const checkpoint::content& kept) try {
+  imaging::cleaning_state state;
+  for (const auto& c : kept.head.at("cycles"))
+    state.cycles.push_back(
+        {c.at(0).get<int>(), c.at(1).get<std::int64_t>(), c.at(2).get<double>(), c.at(3).get<double>()});
+  const auto pixels = std::as_bytes(std::span(kept.data));
+  const auto residual_bytes = kept.head.at("residual_bytes").get<std::size_t>();
+  if (state.cycles.empty() || residual_bytes > pixels.size()) return {};
+  state.residual = pixels.first(residual_bytes);
+  state.model = pixels.subspan(residual_bytes);
+  return state;
+} catch (const json::exception&) {
+  return {};
+}
+
+/// Keeps a state now and then: writing it costs a moment, losing it some work. Without it the image still comes.
+std::function<void(const imaging::cleaning_state&)> keeper(const checkpoint& kept, const std::string& job_id) {
+  if (!kept) return {};
+  static constexpr std::chrono::seconds between{5};
+  return
+      [&kept, &job_id, last = std::chrono::steady_clock::time_point()](const imaging::cleaning_state& state) mutable {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last < between) return;
+        last = now;
+        const std::span<const std::byte> parts[] = {state.residual, state.model};
+        if (auto done = kept.save(head_of(state), parts); !done)
+          log::warn("no checkpoint could be kept", {{"job_id", job_id}, {"reason", done.error().text}});
+      };
+}
+
 result<agent_output> reconstruct(const agent_input& input, std::stop_token stop, const gpu::progress_sink& progress) {
   const auto p = parse_imaging_parameters(input.params);
   if (!p) return failure(p.error());
@@ -179,6 +225,11 @@ result<agent_output> reconstruct(const agent_input& input, std::stop_token stop,
   }
   if (auto fits = check_memory(options, samples, held); !fits) return failure(fits.error());
   options.memory_max_bytes = memory > held ? memory - held : 0;
+
+  const checkpoint kept(input.checkpoint_dir, checkpoint_key(*sum, input.params));
+  const auto earlier = kept.load();
+  if (earlier) options.resume_from = state_of(*earlier);
+  options.keep = keeper(kept, input.job_id);
 
   timer.lap();
   const auto products = imaging::make_image(selection->blocks, options, stop, share(progress, 0.1, 0.9));

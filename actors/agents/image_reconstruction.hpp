@@ -12,6 +12,7 @@ public:
   std::string_view summary() const override {
     return "images an observation: weighting, w-aware gridding, CLEAN with major cycles, source list";
   }
+  bool keeps_checkpoints() const override { return true; }  // after major cycles
   json parameter_schema() const override;
   result<void> check(const json& params) const override;
 

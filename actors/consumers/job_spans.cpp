@@ -1,15 +1,10 @@
 #include "actors/consumers/job_spans.hpp"
 
+#include "messages/fnv1a64.hpp"
 #include "messages/trace.hpp"
 
 namespace horizons::consumers {
 namespace {
-
-std::uint64_t fnv1a64(std::string_view text) {
-  std::uint64_t h = 14695981039346656037u;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return h ? h : 1;  // an id of zeros is none
-}
 
 std::string hex(std::uint64_t id) {
   static constexpr char digits[] = "0123456789abcdef";

@@ -33,8 +33,14 @@ result<void> sync_folder(const fs::path& path) { return sync(path, O_RDONLY | O_
 
 std::string scratch_prefix(const std::string& job_id) { return "." + job_id + ".attempt-"; }
 
+constexpr std::string_view checkpoint_suffix = ".checkpoint";
+
 fs::path tenant_root(const fs::path& root, const std::string& tenant) {
   return tenant == "default" ? root : root / ("@" + tenant);
+}
+
+fs::path checkpoint_folder(const fs::path& root, const std::string& tenant, const std::string& job_id) {
+  return tenant_root(root, tenant) / ("." + job_id + std::string(checkpoint_suffix));
 }
 
 /// Hashes and syncs every file of the attempt, in name order.
@@ -145,6 +151,11 @@ result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_to
   } clean{scratch};
 
   agents::agent_input input{request.job_id, *dataset, request.dataset, request.params, scratch};
+  if (agent->keeps_checkpoints()) {
+    input.checkpoint_dir = checkpoint_folder(request.results_root, request.tenant, request.job_id);
+    fs::create_directories(input.checkpoint_dir, ec);
+    if (ec) return os_failure("cannot make the checkpoint's folder", input.checkpoint_dir, ec.value());
+  }
   result<agents::agent_output> output = failure(error_code::internal, "the agent did not run");
   try {
     output = agent->run(input, stop, progress);
@@ -161,6 +172,7 @@ result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_to
   if (ec) return os_failure("cannot publish the results as", final_place, ec.value());
   clean.path.clear();
   if (auto s = sync_folder(root); !s) return failure(s.error());
+  if (agent->keeps_checkpoints()) discard_checkpoint(request.results_root, request.tenant, request.job_id);
   std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   return attempt_outcome{std::move(*files), std::move(output->metrics), took.count()};
 }
@@ -172,8 +184,30 @@ void discard(const fs::path& results_root, const std::string& tenant, const std:
   for (int n = 1; n <= attempts; ++n) fs::remove_all(root / (scratch_prefix(job_id) + std::to_string(n)), ignored);
 }
 
-std::size_t sweep_results(const fs::path& results_root,
-                          const std::function<bool(const std::string&, const std::string&)>& is_completed) {
+bool keeps_checkpoints(const std::string& agent) {
+  const auto* found = agents::find_agent(agent);
+  return found && found->keeps_checkpoints();
+}
+
+void discard_checkpoint(const fs::path& results_root, const std::string& tenant, const std::string& job_id) {
+  std::error_code ignored;
+  fs::remove_all(checkpoint_folder(results_root, tenant, job_id), ignored);
+}
+
+std::size_t sweep_results(
+    const fs::path& results_root,
+    const std::function<std::optional<job_status>(const std::string&, const std::string&)>& status_of) {
+  const auto is_left_over = [&](const std::string& tenant, std::string_view name) {
+    if (!name.starts_with(".")) {
+      const auto status = status_of(tenant, std::string(name));
+      return status && *status != job_status::completed;
+    }
+    if (name.ends_with(checkpoint_suffix)) {
+      const auto status = status_of(tenant, std::string(name.substr(1, name.size() - 1 - checkpoint_suffix.size())));
+      return status && (is_final(*status) || *status == job_status::none);
+    }
+    return name.find(".attempt-") != std::string_view::npos;
+  };
   std::size_t removed = 0;
   auto sweep = [&](const fs::path& root, const std::string& tenant) {
     std::error_code ec;
@@ -181,8 +215,7 @@ std::size_t sweep_results(const fs::path& results_root,
     for (auto it = fs::directory_iterator(root, ec); !ec && it != fs::directory_iterator(); it.increment(ec)) {
       auto name = it->path().filename().string();
       if (name.starts_with("@") || !it->is_directory()) continue;
-      if (name.starts_with(".") ? name.find(".attempt-") != std::string::npos : !is_completed(tenant, name))
-        condemned.push_back(it->path());
+      if (is_left_over(tenant, name)) condemned.push_back(it->path());
     }
     for (auto& path : condemned) {
       std::error_code ignored;

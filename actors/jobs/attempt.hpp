@@ -3,7 +3,8 @@
 //
 // An attempt works in results/.<job>.attempt-N; only when every file is synced is the folder renamed to
 // results/<job>. The job's completion is recorded after that. So a results folder without its event is the trace of an
-// attempt that did not come that far, and is removed.
+// attempt that did not come that far, and is removed. results/.<job>.checkpoint stays from attempt to attempt until the
+// job has ended.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "actors/agents/agent.hpp"
+#include "actors/jobs/job.hpp"
 #include "gpu/progress.hpp"
 #include "messages/events.hpp"
 #include "messages/result.hpp"
@@ -48,9 +50,18 @@ result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_to
 void discard(const std::filesystem::path& results_root, const std::string& tenant, const std::string& job_id,
              int attempts);
 
-/// At start: removes every results folder for which `is_completed(tenant, job_id)` is false. Returns how many.
+/// Whether there is such an agent and it does.
+bool keeps_checkpoints(const std::string& agent);
+
+/// Removes what attempts of this job have kept for the next one.
+void discard_checkpoint(const std::filesystem::path& results_root, const std::string& tenant,
+                        const std::string& job_id);
+
+/// At start: removes every results folder whose job is not completed, every attempt's folder, and the checkpoints of
+/// jobs that have ended; `job_status::none`: there is no such job. Nothing is removed of a job whose status cannot be
+/// told. Returns how many.
 std::size_t sweep_results(
     const std::filesystem::path& results_root,
-    const std::function<bool(const std::string& tenant, const std::string& job_id)>& is_completed);
+    const std::function<std::optional<job_status>(const std::string& tenant, const std::string& job_id)>& status_of);
 
 }  // namespace horizons::jobs

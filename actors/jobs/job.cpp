@@ -436,6 +436,12 @@ struct decider {
     return decision{{change<job_queued>(j, job_status::queued, reason, j.attempt, node)}, {enqueue_job{}}};
   }
 
+  result<decision> operator()(const preempt_attempt& p) const {
+    if (!runs(p.attempt)) return decision{};
+    return decision{{change<job_queued>(j, job_status::queued, "preempted: " + p.why, j.attempt, node)},
+                    {stop_attempt{j.attempt}, enqueue_job{}}};
+  }
+
   result<decision> operator()(const retry_due&) const {
     if (j.status != job_status::retrying) return decision{};
     return decision{{change<job_queued>(j, job_status::queued, "retry", j.attempt, node)}, {enqueue_job{}}};
@@ -487,7 +493,12 @@ struct decider {
 
 result<decision> decide(const job& j, const job_input& input, const retry_limits& limits, const std::string& node) {
   if (j.status == job_status::none) return failure(error_code::not_found, "job " + j.job_id + " does not exist");
-  return std::visit(decider{j, limits, node}, input);
+  auto d = std::visit(decider{j, limits, node}, input);
+  if (d && std::ranges::any_of(d->events, [](const event_data& e) {
+        return std::holds_alternative<job_failed>(e) || std::holds_alternative<job_cancelled>(e);
+      }))
+    d->effects.emplace_back(discard_progress{});
+  return d;
 }
 
 }  // namespace horizons::jobs

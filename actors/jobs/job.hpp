@@ -120,6 +120,11 @@ struct lose_attempt {
   bool crashed = false;
   int attempt = 0;
 };
+/// The scheduler wants its devices for a more urgent job: it waits again, and goes on from its checkpoint.
+struct preempt_attempt {
+  int attempt;
+  std::string why;  // "gives way to job x of priority 1"
+};
 struct retry_due {};
 struct cancel_job {
   std::string by, reason;
@@ -134,8 +139,8 @@ struct retry_job {
   std::string by, reason;
 };  // a failed or cancelled job once more
 
-using job_input = std::variant<start_attempt, report_progress, finish_attempt, fail_attempt, lose_attempt, retry_due,
-                               cancel_job, pause_job, resume_job, retry_job>;
+using job_input = std::variant<start_attempt, report_progress, finish_attempt, fail_attempt, lose_attempt,
+                               preempt_attempt, retry_due, cancel_job, pause_job, resume_job, retry_job>;
 
 // -- what the actor has to do once the events are durable ---------------------------------------------------------
 
@@ -153,9 +158,10 @@ struct wait_to_retry {
 };
 struct discard_results {
   int attempt;
-};  // of an attempt whose outcome no longer counts
-using job_effect =
-    std::variant<enqueue_job, dequeue_job, stop_attempt, begin_attempt, free_device, wait_to_retry, discard_results>;
+};                           // of an attempt whose outcome no longer counts
+struct discard_progress {};  // what its attempts have kept for a next one: there will be none
+using job_effect = std::variant<enqueue_job, dequeue_job, stop_attempt, begin_attempt, free_device, wait_to_retry,
+                                discard_results, discard_progress>;
 
 struct decision {
   std::vector<event_data> events;   // to append, in order; none: nothing changes

@@ -397,6 +397,10 @@ private:
                      // in the moment it was cancelled.
                      discard(env_->results_root, key_.tenant, key_.job_id, d.attempt);
                    },
+                   [&](const discard_progress&) {
+                     if (keeps_checkpoints(j_.request.agent))
+                       discard_checkpoint(env_->results_root, key_.tenant, key_.job_id);
+                   },
                },
                effect);
   }

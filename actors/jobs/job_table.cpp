@@ -51,8 +51,8 @@ struct job_table::state {
              {&get, "SELECT snapshot FROM jobs WHERE tenant = ?1 AND job_id = ?2"},
              {&move, "UPDATE meta SET position = ?1"},
              {&open_page,
-              "SELECT tenant, job_id, status, priority, position, attempt, user_id, gpus, cpus, walltime_s, dataset "
-              "FROM jobs WHERE open = 1 AND position > ?1 ORDER BY position LIMIT ?2"}})
+              "SELECT tenant, job_id, status, priority, position, attempt, user_id, gpus, cpus, walltime_s, dataset, "
+              "agent FROM jobs WHERE open = 1 AND position > ?1 ORDER BY position LIMIT ?2"}})
       if (auto ok = one(*s, sql); !ok) return ok;
     return {};
   }
@@ -241,7 +241,8 @@ result<std::vector<open_job>> job_table::open_jobs(std::uint64_t after, std::siz
                    static_cast<int>(s.integer(7)),
                    static_cast<int>(s.integer(8)),
                    s.integer(9),
-                   static_cast<std::uint64_t>(s.integer(10))});
+                   static_cast<std::uint64_t>(s.integer(10)),
+                   std::string(s.text(11))});
   }
 }
 

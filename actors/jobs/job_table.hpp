@@ -40,6 +40,7 @@ struct open_job {
   int gpus = 0, cpus = 1;
   std::int64_t walltime_s = 0;
   std::uint64_t dataset = 0;  // a hash of its name
+  std::string agent;
 };
 
 /// The table itself, without an actor. Not thread safe.

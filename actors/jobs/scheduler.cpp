@@ -3,6 +3,8 @@
 #include <charconv>
 #include <map>
 
+#include "actors/jobs/attempt.hpp"
+
 namespace horizons::jobs {
 
 namespace {
@@ -182,6 +184,7 @@ job_waits waits(const job& j) {
   w.cpus = j.request.wants.cpus;
   w.walltime_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(j.request.wants.walltime_s, 0, 1'000'000'000));
   w.dataset = std::hash<std::string>{}(j.request.dataset);
+  w.checkpointable = keeps_checkpoints(j.request.agent);
   return w;
 }
 
@@ -196,6 +199,7 @@ job_waits waits(const open_job& j) {
   w.cpus = j.cpus;
   w.walltime_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(j.walltime_s, 0, 1'000'000'000));
   w.dataset = j.dataset;
+  w.checkpointable = keeps_checkpoints(j.agent);
   return w;
 }
 

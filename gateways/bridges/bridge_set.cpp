@@ -209,4 +209,11 @@ result<bridge_set> make_bridges(const configuration& config, const services& s, 
   return a.finish();
 }
 
+std::vector<std::string> relay_sources(const configuration& config) {
+  std::vector<std::string> sources;
+  if (config.kafka) sources.push_back(kafka::kafka_relay_options{}.source);
+  if (config.rabbitmq) sources.emplace_back(rabbitmq::relay_source);
+  return sources;
+}
+
 }  // namespace horizons::bridges

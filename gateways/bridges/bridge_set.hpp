@@ -34,4 +34,7 @@ struct bridge_set {
 result<bridge_set> make_bridges(const configuration& config, const services& s, kit::system& system,
                                 const std::string& root);
 
+/// Under which names the journal keeps how far the relays of these bridges have come.
+std::vector<std::string> relay_sources(const configuration& config);
+
 }  // namespace horizons::bridges

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 #include "gpu/imaging/restore.hpp"
@@ -179,12 +180,15 @@ result<void> clean(const measurement<Real>& m, const std::vector<Real>& psf, con
                    stages& progress) {
   const minor_cycle<Real> minor(o.geometry, psf);
   const std::size_t border = std::min(o.border, (std::min(o.geometry.nx, o.geometry.ny) - 1) / 2);
-  double peak = highest(residual, o.geometry, border);
-  double rms = robust_of(std::span<const Real>(residual)).rms;
-  out.cycles.push_back({0, 0, peak, rms});
-  std::int64_t iterations = 0;
+  if (o.resume_from)
+    out.cycles = o.resume_from->cycles;
+  else
+    out.cycles.push_back({0, 0, highest(residual, o.geometry, border), robust_of(std::span<const Real>(residual)).rms});
+  double peak = out.cycles.back().peak_jy;
+  double rms = out.cycles.back().rms_jy;
+  std::int64_t iterations = out.cycles.back().iterations;
   int majors_expected = 1;
-  for (int major = 1;; ++major) {
+  for (int major = out.cycles.back().major + 1;; ++major) {
     const double limit = std::max(o.threshold_jy, o.auto_threshold_sigma * rms);
     // A cycle that cleaned down to the limit comes back from the visibilities a little above it: chasing those last
     // per cent would cost a major cycle each.
@@ -235,7 +239,20 @@ result<void> clean(const measurement<Real>& m, const std::vector<Real>& psf, con
       out.end = cleaning_end::stalled;
       return {};
     }
+    if (o.keep) o.keep({out.cycles, std::as_bytes(std::span(residual)), std::as_bytes(std::span(model))});
   }
+}
+
+/// The pixels of a kept state.
+template <class Real>
+result<std::vector<Real>> pixels_of(std::span<const std::byte> bytes, const image_geometry& g) {
+  if (bytes.size() != g.pixels() * sizeof(Real))
+    return failure(error_code::invalid_argument, "resume_from: " + std::to_string(bytes.size()) + " bytes for " +
+                                                     std::to_string(g.pixels()) + " pixels of " +
+                                                     std::to_string(sizeof(Real)) + " bytes");
+  std::vector<Real> pixels(g.pixels());
+  std::memcpy(pixels.data(), bytes.data(), bytes.size());
+  return pixels;
 }
 
 template <class Real>
@@ -254,17 +271,19 @@ result<imaging_products> make_image_in(std::span<const stokes_block> blocks, con
   if (!beam) return failure(beam.error());
   out.beam = *beam;
 
-  progress.at(0.15, "dirty");
-  auto residual = m->dirty(stop, out);
+  progress.at(0.15, o.resume_from ? "resume" : "dirty");
+  auto residual = o.resume_from ? pixels_of<Real>(o.resume_from->residual, o.geometry) : m->dirty(stop, out);
   if (!residual) return failure(residual.error());
-  std::vector<Real> model(o.geometry.pixels());
+  auto model = o.resume_from ? pixels_of<Real>(o.resume_from->model, o.geometry)
+                             : result<std::vector<Real>>(std::vector<Real>(o.geometry.pixels()));
+  if (!model) return failure(model.error());
   if (o.niter > 0) {
-    if (auto done = clean(*m, *psf, o, *residual, model, out, stop, progress); !done) return failure(done.error());
+    if (auto done = clean(*m, *psf, o, *residual, *model, out, stop, progress); !done) return failure(done.error());
   }
 
   progress.at(0.95, "restore");
   out.residual.assign(residual->begin(), residual->end());
-  out.model.assign(model.begin(), model.end());
+  out.model.assign(model->begin(), model->end());
   out.rms_jy = robust_of(std::span<const float>(out.residual)).rms;
   if (o.niter <= 0) out.cycles.push_back({0, 0, highest(*residual, o.geometry, 0), out.rms_jy});
   out.image = out.residual;
@@ -279,6 +298,8 @@ result<imaging_products> make_image_in(std::span<const stokes_block> blocks, con
 result<void> check(const imaging_options& o) {
   auto refuse = [](const std::string& text) { return failure(error_code::invalid_argument, text); };
   if (!(o.gain > 0 && o.gain <= 1)) return refuse("gain = " + std::to_string(o.gain) + "; expected above 0, at most 1");
+  if (o.resume_from && (o.resume_from->cycles.empty() || o.niter <= 0))
+    return refuse("resume_from: nothing was cleaned; expected the state of a major cycle, and niter above 0");
   if (!(o.mgain > 0 && o.mgain <= 1))
     return refuse("mgain = " + std::to_string(o.mgain) + "; expected above 0, at most 1");
   if (!(o.threshold_jy >= 0))

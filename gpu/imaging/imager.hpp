@@ -6,8 +6,10 @@
 #pragma once
 
 #include <complex>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -32,6 +34,20 @@ struct stokes_block {
   uv_coverage coverage() const { return {uvw, frequency_hz}; }
 };
 
+struct cycle_report {
+  int major = 0;
+  std::int64_t iterations = 0;  // minor iterations so far
+  double peak_jy = 0;           // residual peak
+  double rms_jy = 0;            // robust residual rms
+};
+
+/// Where CLEAN stands between two major cycles: all that the next one depends on. Pixels [ny][nx] are in the precision
+/// of the run.
+struct cleaning_state {
+  std::vector<cycle_report> cycles;  // [0] is the dirty image; the last one is where it stands
+  std::span<const std::byte> residual, model;
+};
+
 struct imaging_options {
   image_geometry geometry;
   weighting weights = weighting::briggs;
@@ -47,13 +63,11 @@ struct imaging_options {
   int major_cycles_max = 20;
   std::size_t border = 0;  // pixels along each edge where CLEAN puts no component
   std::size_t memory_max_bytes = std::size_t{16} << 30;
-};
 
-struct cycle_report {
-  int major = 0;
-  std::int64_t iterations = 0;  // minor iterations so far
-  double peak_jy = 0;           // residual peak
-  double rms_jy = 0;            // robust residual rms
+  /// Go on from here instead of the dirty image; pixels that do not fit the geometry and precision are refused.
+  std::optional<cleaning_state> resume_from{};
+  /// Called after every major cycle that is not the last.
+  std::function<void(const cleaning_state&)> keep{};
 };
 
 /// Why CLEAN ended. `diverged`: the last major cycle made the residual worse and was taken back.

@@ -168,9 +168,9 @@ std::vector<config_key> make_keys() {
                                               "\"sqlite:<path>\", \"postgresql://user@host1,host2/db\" or \"memory:\" "
                                               "(forgets everything); empty: <data_dir>/journal.db.",
                                               journal_fault, secrecy::password_in_url),
-      key<&c::journal, &journal_section::retention_days>("journal", "retention_days", "90",
-                                                         "How long events are to be kept; nothing is removed yet.",
-                                                         between(1, 36'500)),
+      key<&c::journal, &journal_section::retention_days>(
+          "journal", "retention_days", "90",
+          "Events older than this go into compressed archives, which replay reads as well.", between(1, 36'500)),
       key<&c::jobs, &jobs_section::queued_max>(
           "jobs", "queued_max", "1000000", "Jobs that may wait; more are refused (HTTP 429).", between(1, 100'000'000)),
       key<&c::jobs, &jobs_section::queued_max_per_tenant>("jobs", "queued_max_per_tenant", "100000",

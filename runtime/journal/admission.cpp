@@ -154,6 +154,10 @@ error too_large(const event& e, std::size_t bytes) {
                                           std::to_string(limits::message_bytes_max)};
 }
 
+tl::unexpected<error> broken(std::uint64_t position, const std::string& what) {
+  return failure(error_code::unreadable, "journal: position " + std::to_string(position) + " " + what);
+}
+
 error in_use_error(const owner_info& owner) {
   const auto known = [](const std::string& text) { return text.empty() ? std::string("unknown") : text; };
   return {error_code::unavailable, "journal is in use by node " + known(owner.node) + " on host " + known(owner.host) +

@@ -57,6 +57,9 @@ error sequence_error(const event& e);
 /// An event that no reader could take.
 error too_large(const event& e, std::size_t bytes);
 
+/// "journal: position 17 was changed"
+tl::unexpected<error> broken(std::uint64_t position, const std::string& what);
+
 /// "journal is in use by node X on host Y since T; give both a [cluster] section"
 error in_use_error(const owner_info& owner);
 

@@ -16,6 +16,14 @@ std::string hexadecimal(const chain_hash& hash) {
   return text;
 }
 
+bool from_hexadecimal(std::string_view text, chain_hash& hash) {
+  if (text.size() != 2 * hash.size()) return false;
+  const auto digit = [](char c) { return static_cast<std::uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); };
+  for (std::size_t i = 0; i < hash.size(); ++i)
+    hash[i] = static_cast<std::uint8_t>(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
+  return hexadecimal(hash) == text;
+}
+
 void chain_hasher::context_deleter::operator()(void* context) const {
   EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context));
 }

@@ -20,6 +20,8 @@ struct chain_state {
 };
 
 std::string hexadecimal(const chain_hash& hash);
+/// 64 digits as `hexadecimal` writes them; false: they are not.
+bool from_hexadecimal(std::string_view digits, chain_hash& hash);
 
 /// Computes links. One per thread: it keeps OpenSSL's context, whose making costs more than a hash.
 class chain_hasher {

@@ -1,5 +1,6 @@
 #include "runtime/journal/journal.hpp"
 
+#include "messages/fnv1a64.hpp"
 #include "messages/text.hpp"
 #include "runtime/journal/memory_store.hpp"
 #include "runtime/journal/postgres_store.hpp"
@@ -31,12 +32,13 @@ result<std::unique_ptr<store>> dispatch(const std::string& url, Sqlite sqlite, P
 }  // namespace
 
 std::uint32_t shard_of(std::string_view tenant, std::string_view job_id) {
-  std::uint64_t hash = 14'695'981'039'346'656'037u;  // FNV-1a, 64 bit: offset basis and prime
-  const auto add = [&](unsigned char byte) { hash = (hash ^ byte) * 1'099'511'628'211u; };
-  for (const char c : tenant) add(static_cast<unsigned char>(c));
-  add(0);
-  for (const char c : job_id) add(static_cast<unsigned char>(c));
-  return static_cast<std::uint32_t>(hash % shard_count);
+  return static_cast<std::uint32_t>(fnv1a64(job_id, fnv1a64(std::string_view("\0", 1), fnv1a64(tenant))) % shard_count);
+}
+
+bool matches(const event& e, const event_filter& f) {
+  return (f.tenant.empty() || e.tenant == f.tenant) && (f.job_id.empty() || e.job_id == f.job_id) &&
+         (f.type.empty() || type_of(e.data) == f.type) && (!f.start || e.time >= *f.start) &&
+         (!f.end || e.time < *f.end);
 }
 
 result<std::unique_ptr<store>> open_store(const std::string& url, const owner_info& me) {

@@ -106,6 +106,14 @@ public:
     return taken;
   }
 
+  result<archived> archive(const archive_events& what) {
+    auto step = store_->archive(what.before, what.up_to);
+    if (!step) return step;
+    if (step->last > 0) metrics_->archived_to = step->last;
+    metrics_->rows_archived += step->removed;
+    return step;
+  }
+
   void add(const subscribe& s) {
     if (!s.to) return;
     std::erase_if(subscriptions_, [&](const auto& entry) { return entry.second.to == s.to; });
@@ -318,6 +326,7 @@ kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metri
         .on<commit_now>([w](const commit_now&) { w->commit(); })
         .on<subscribe>([w](const subscribe& s) { w->add(s); })
         .on<claim_source>([w](const claim_source& c) { return w->claim(c.source); })
+        .on<archive_events>([w](const archive_events& a) { return w->archive(a); })
         .on<catch_up>([w](const catch_up& c) { w->step(c.subscription); })
         .on<journal_status>([w](const journal_status&) -> result<journal_status::reply> { return w->status(); });
   };

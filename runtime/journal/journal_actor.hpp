@@ -53,7 +53,15 @@ struct claim_source {
   std::string source;
 };
 
-using writer_api = kit::accepts<append, subscribe, journal_status, claim_source>;
+/// store::archive, one step: appends wait for it some ten milliseconds.
+struct archive_events {
+  static constexpr auto lane = kit::lane::control;
+  using reply = archived;
+  timestamp before{};
+  std::uint64_t up_to = 0;
+};
+
+using writer_api = kit::accepts<append, subscribe, journal_status, claim_source, archive_events>;
 
 struct read_events {
   struct reply {

@@ -72,6 +72,8 @@ std::vector<MetricFamily> journal_collector::Collect() const {
       counter("repeated_events_total", "Events appended again that were stored already.", m.repeats),
       gauge("last_position", "Position of the last event.", m.last_position),
       gauge("size_bytes", "Size on disk, indexes included.", m.size_bytes),
+      gauge("archived_position", "Events up to here were archived; 0: none since the node started.", m.archived_to),
+      counter("archived_events_total", "Events that left the table of events for an archive.", m.rows_archived),
       gauge("subscribers", "Subscribers of the event stream.", m.subscribers),
       counter("subscribers_fell_behind_total", "Times a subscriber's full lane sent it back to reading the journal.",
               m.subscribers_fell_behind),

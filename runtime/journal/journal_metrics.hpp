@@ -16,7 +16,9 @@ struct journal_metrics {
   kit::duration_histogram commit_times;                            // of every commit, failed ones too
   std::atomic<std::uint64_t> commit_us_last{0};
   std::atomic<std::uint64_t> last_position{0};
-  std::atomic<std::uint64_t> size_bytes{0};  // once a minute at most; 0: in memory, or not known yet
+  std::atomic<std::uint64_t> size_bytes{0};     // once a minute at most; 0: in memory, or not known yet
+  std::atomic<std::uint64_t> archived_to{0};    // 0: nothing since the node started
+  std::atomic<std::uint64_t> rows_archived{0};  // that left the table of events
   std::atomic<std::uint64_t> subscribers{0};
   std::atomic<std::uint64_t> subscribers_fell_behind{0};  // a full lane sent a subscriber back to reading the store
 };

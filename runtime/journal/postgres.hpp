@@ -89,4 +89,7 @@ private:
   std::string sqlstate_;
 };
 
+/// Valid as long as the result that it belongs to.
+inline std::string_view text_of(const pqxx::field& f) { return {f.c_str(), f.size()}; }
+
 }  // namespace horizons::journal::postgres

@@ -84,7 +84,14 @@ begin
 end $$;
 )sql";
 
-constexpr std::array migrations{version_1};
+// Segments of old events (archive.hpp), and which jobs have events in which. They are compressed already.
+constexpr const char* version_2 = R"sql(
+create table archives(last bigint primary key, first bigint not null, chain bytea not null, data bytea not null);
+alter table archives alter column data set storage external;
+create table archived_jobs(job bigint, last bigint, primary key(job, last));
+)sql";
+
+constexpr std::array migrations{version_1, version_2};
 static_assert(migrations.size() == schema_version);
 
 /// 0: no journal yet.

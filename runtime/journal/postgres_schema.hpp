@@ -8,7 +8,7 @@
 
 namespace horizons::journal::postgres {
 
-inline constexpr int schema_version = 1;
+inline constexpr int schema_version = 2;
 
 /// Makes the schema and its tables or brings an older journal up; for the owner alone. Refused: a schema that holds
 /// something else (`unreadable`), a journal of a newer version (`unavailable`).

@@ -69,6 +69,11 @@ public:
     return writer_->view().find_claim(tenant, user_id, key);
   }
 
+  result<archived> archive(timestamp before, std::uint64_t up_to) override {
+    if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
+    return writer_->archive(before, up_to);
+  }
+
   result<std::uint64_t> verify(const std::function<bool(std::uint64_t)>& go_on) override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
     return writer_->view().verify(go_on);
@@ -104,41 +109,42 @@ public:
 
   result<void> start() {
     if (auto ok = ready(); !ok) return ok;
-    return postgres_view(*db_).journal_id().map([this](std::string id) { id_ = std::move(id); });
+    return view_->journal_id().map([this](std::string id) { id_ = std::move(id); });
   }
 
   const std::string& id() const override { return id_; }
   result<std::vector<result<append_outcome>>> append(std::span<const batch>) override { return read_only(); }
   result<std::uint64_t> raise_epochs(std::span<const std::uint32_t>) override { return read_only(); }
   result<claimed_source> claim_source(std::string_view) override { return read_only(); }
+  result<archived> archive(timestamp, std::uint64_t) override { return read_only(); }
 
   result<std::vector<event>> read(const event_filter& filter, std::size_t limit) override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return postgres_view(*db_).read(filter, limit);
+    return view_->read(filter, limit);
   }
   result<std::uint64_t> last_position() override {
     return head().map([](const chain_head& head) { return head.position; });
   }
   result<std::map<std::string, source_progress>> read_sources(std::string_view prefix) override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return postgres_view(*db_).read_sources(prefix);
+    return view_->read_sources(prefix);
   }
   result<std::uint64_t> size_bytes() override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return postgres_view(*db_).size_bytes();
+    return view_->size_bytes();
   }
   result<chain_head> head() override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return postgres_view(*db_).head().map(told);
+    return view_->head().map(told);
   }
   result<std::optional<claimed_by>> find_claim(std::string_view tenant, std::string_view user_id,
                                                std::string_view key) override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return postgres_view(*db_).find_claim(tenant, user_id, key);
+    return view_->find_claim(tenant, user_id, key);
   }
   result<std::uint64_t> verify(const std::function<bool(std::uint64_t)>& go_on) override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
-    return postgres_view(*db_).verify(go_on);
+    return view_->verify(go_on);
   }
 
 private:
@@ -152,12 +158,15 @@ private:
     if (!opened) return failure(std::move(opened.error()));
     if (auto ok = (*opened)->run("set default_transaction_read_only = on"); !ok) return failure(std::move(ok.error()));
     if (auto ok = postgres::check_schema(**opened, at_); !ok) return ok;
+    view_.reset();
     db_ = std::move(*opened);
+    view_.emplace(*db_);
     return {};
   }
 
   postgres::address at_;
   std::unique_ptr<postgres::connection> db_;
+  std::optional<postgres_view> view_;
   std::string id_;
 };
 

@@ -14,20 +14,18 @@ namespace {
 
 using postgres::array;
 using postgres::element;
+using postgres::text_of;
 using postgres::time_block_bits;
 
 constexpr std::uint64_t position_max = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t verify_page = 1'000;
 constexpr std::size_t read_page = 1'000;  // libpq keeps a whole answer in memory; an event may have 1 MiB
 constexpr std::size_t large_page = 60;    // after a page with large ones
+constexpr std::string_view verified_columns =
+    "position, data, encode(chain, 'hex') as chain, replace(event_id::text, '-', '') as event_id, tenant, job_id, "
+    "sequence, type, time";
 
 std::int64_t ms_of(timestamp t) { return t.time_since_epoch().count(); }
-
-std::string_view text_of(const pqxx::field& f) { return {f.c_str(), f.size()}; }
-
-tl::unexpected<error> broken(std::uint64_t position, const std::string& what) {
-  return failure(error_code::unreadable, "journal: position " + std::to_string(position) + " " + what);
-}
 
 std::string hexadecimal_of(const ulid_bytes& id) {
   chain_hash wide{};
@@ -41,15 +39,6 @@ bool columns_agree(const pqxx::row& row, const event& e) {
          row["job_id"].is_null() == e.job_id.empty() && text_of(row["job_id"]) == e.job_id &&
          row["sequence"].as<std::uint64_t>(0) == e.sequence && text_of(row["type"]) == type_of(e.data) &&
          row["time"].as<std::int64_t>() == ms_of(e.time);
-}
-
-/// 64 hexadecimal digits, as encode(hash, 'hex') gives them.
-bool read_hash(std::string_view text, chain_hash& hash) {
-  if (text.size() != 2 * hash.size()) return false;
-  const auto digit = [](char c) { return static_cast<std::uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); };
-  for (std::size_t i = 0; i < hash.size(); ++i)
-    hash[i] = static_cast<std::uint8_t>(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
-  return hexadecimal(hash) == text;
 }
 
 result<std::map<std::string, source_progress>> sources_of(const pqxx::result& rows) {
@@ -106,7 +95,7 @@ result<chain_state> postgres_view::head() {
   auto found = db_.ask("select count, position, encode(hash, 'hex') from chain_head");
   if (!found) return failure(std::move(found.error()));
   chain_state head;
-  if (found->size() != 1 || !read_hash(text_of((*found)[0][2]), head.hash))
+  if (found->size() != 1 || !from_hexadecimal(text_of((*found)[0][2]), head.hash))
     return failure(error_code::unreadable, "journal: the head of the hash chain is missing or damaged");
   head.count = (*found)[0][0].as<std::uint64_t>();
   head.position = (*found)[0][1].as<std::uint64_t>();
@@ -146,16 +135,62 @@ result<std::vector<event>> postgres_view::read(const event_filter& filter, std::
   if (auto ok = admit(filter, limit); !ok) return failure(std::move(ok.error()));
   auto span = bounds_of(filter);
   if (!span) return failure(std::move(span.error()));
-  std::vector<event> events;
-  std::size_t bytes = 0, page = std::min(limit, read_page);
-  while (span->first < span->end && events.size() < limit && bytes < read_bytes_max) {
+  if (span->first >= span->end) return std::vector<event>();
+  return read_both(filter, static_cast<std::uint64_t>(span->first), static_cast<std::uint64_t>(span->end), limit);
+}
+
+result<std::uint64_t> postgres_view::archived_to() {
+  auto found = db_.ask("select coalesce(max(last), 0) from archives");
+  if (!found) return failure(std::move(found.error()));
+  return (*found)[0][0].as<std::uint64_t>();
+}
+
+result<std::uint64_t> postgres_view::first_since(timestamp before) {
+  auto archived = archived_to();
+  if (!archived) return archived;
+  auto found = db_.ask(
+      "select block from time_ranges where block >= $1::bigint and time_max >= $2::bigint order by block limit 1",
+      *archived >> time_block_bits, ms_of(before));
+  if (!found) return failure(std::move(found.error()));
+  return found->empty() ? position_max : (*found)[0][0].as<std::uint64_t>() << time_block_bits;
+}
+
+result<std::optional<segment>> postgres_view::segment_from(std::uint64_t position, const std::string& job_id) {
+  auto found =
+      job_id.empty()
+          ? db_.ask(
+                "select first, last, encode(chain, 'hex'), data from archives where last >= $1::bigint order by "
+                "last limit 1",
+                position)
+          : db_.ask(
+                "select first, last, encode(chain, 'hex'), data from archived_jobs join archives using (last) "
+                "where job = $2::bigint and last >= $1::bigint order by last limit 1",
+                position, archive_key(job_id));
+  if (!found) return failure(std::move(found.error()));
+  if (found->empty()) return std::optional<segment>();
+  const auto row = (*found)[0];
+  segment s{.first = row[0].as<std::uint64_t>(), .last = row[1].as<std::uint64_t>()};
+  (void)from_hexadecimal(text_of(row[2]), s.chain);  // a damaged one fits no chain
+  s.data = pqxx::binarystring(row[3]).str();
+  return std::optional(std::move(s));
+}
+
+result<bool> postgres_view::in_table(const std::string& tenant, const std::string& job_id) {
+  return db_.ask("select from events where job_id = $1::text and tenant = $2::text and sequence = 1", job_id, tenant)
+      .map([](const pqxx::result& rows) { return !rows.empty(); });
+}
+
+result<void> postgres_view::read_table(const event_filter& filter, std::uint64_t first, std::uint64_t end,
+                                       std::size_t limit, std::vector<event>& events, std::size_t& bytes) {
+  std::size_t page = read_page;
+  while (first < end && events.size() < limit && bytes < read_bytes_max) {
     page = std::min(page, limit - events.size());
-    const auto q = query_of(filter, span->first, span->end, page);
+    const auto q = query_of(filter, static_cast<std::int64_t>(first), static_cast<std::int64_t>(end), page);
     auto rows = db_.ask(q.sql, pqxx::prepare::make_dynamic_params(q.parameters));
     if (!rows) return failure(std::move(rows.error()));
     const auto before = bytes;
     for (const auto& row : *rows) {
-      if (bytes >= read_bytes_max) return events;
+      if (bytes >= read_bytes_max) return {};
       const auto position = row[0].as<std::uint64_t>();
       bytes += row[1].size();
       auto e = event_from_json(text_of(row[1]));
@@ -163,11 +198,11 @@ result<std::vector<event>> postgres_view::read(const event_filter& filter, std::
       e->position = position;
       events.push_back(std::move(*e));
     }
-    if (rows->size() < page) break;
-    span->first = static_cast<std::int64_t>(events.back().position) + 1;
+    if (rows->size() < page) return {};
+    first = events.back().position + 1;
     page = bytes - before > (std::size_t{4} << 20) ? large_page : read_page;
   }
-  return events;
+  return {};
 }
 
 result<std::map<std::string, source_progress>> postgres_view::read_these(const std::vector<std::string>& sources) {
@@ -210,40 +245,47 @@ result<std::uint64_t> postgres_view::verify(const std::function<bool(std::uint64
       "select count, position, encode(hash, 'hex'), (select coalesce(max(position), 0) from events) from chain_head");
   if (!ends) return failure(std::move(ends.error()));
   chain_state end;
-  if (ends->size() != 1 || !read_hash(text_of((*ends)[0][2]), end.hash))
+  if (ends->size() != 1 || !from_hexadecimal(text_of((*ends)[0][2]), end.hash))
     return failure(error_code::unreadable, "journal: the head of the hash chain is missing or damaged");
   end.count = (*ends)[0][0].as<std::uint64_t>();
   end.position = (*ends)[0][1].as<std::uint64_t>();
   if ((*ends)[0][3].as<std::uint64_t>() > end.position)
     return broken(end.position + 1, "was inserted behind the head of the chain");
-  if (end.count != end.position)
-    return broken(end.position, "does not fit the head's count of " + std::to_string(end.count));
+  return verify_both(end, go_on);
+}
 
-  chain_hasher hasher;
-  chain_hash hash{};
-  std::uint64_t position = 0;
-  while (position < end.position) {
-    auto rows = db_.ask(
-        "select position, data, encode(chain, 'hex') as chain, replace(event_id::text, '-', '') as event_id, tenant, "
-        "job_id, sequence, type, time from events where position > $1::bigint and position <= $2::bigint "
-        "order by position limit $3::bigint",
-        position, end.position, verify_page);
-    if (!rows) return failure(std::move(rows.error()));
-    if (rows->empty()) return broken(position + 1, "was cut off; the journal ends at " + std::to_string(end.position));
-    for (const auto& row : *rows) {
-      if (row[0].as<std::uint64_t>() != position + 1) return broken(position + 1, "is missing");
-      ++position;
-      hash = hasher.link(hash, position, text_of(row[1]));
-      if (text_of(row[2]) != hexadecimal(hash)) return broken(position, "was changed");
-      const auto e = event_from_json(text_of(row[1]));
-      if (!e) return broken(position, "cannot be read: " + e.error().text);
-      if (!columns_agree(row, *e)) return broken(position, "was changed: its columns differ from its data");
-    }
-    if (go_on && !go_on(position))
-      return failure(error_code::cancelled, "stopped after " + std::to_string(position) + " events");
+result<verified> postgres_view::verify_table(chain_hasher& hasher, verified at, std::uint64_t end) {
+  auto rows = db_.ask("select " + std::string(verified_columns) +
+                          " from events where position > $1::bigint and position <= $2::bigint order by position "
+                          "limit $3::bigint",
+                      at.position, end, verify_page);
+  if (!rows) return failure(std::move(rows.error()));
+  if (rows->empty()) return broken(at.position + 1, "was cut off; the journal ends at " + std::to_string(end));
+  for (const auto& row : *rows) {
+    if (row[0].as<std::uint64_t>() != at.position + 1) return broken(at.position + 1, "is missing");
+    ++at.position;
+    at.hash = hasher.link(at.hash, at.position, text_of(row[1]));
+    if (text_of(row[2]) != hexadecimal(at.hash)) return broken(at.position, "was changed");
+    const auto e = event_from_json(text_of(row[1]));
+    if (!e) return broken(at.position, "cannot be read: " + e.error().text);
+    if (!columns_agree(row, *e)) return broken(at.position, "was changed: its columns differ from its data");
   }
-  if (hash != end.hash) return broken(position, "does not fit the head's hash: the end of the journal was rewritten");
-  return position;
+  return at;
+}
+
+result<void> postgres_view::verify_kept(const segment& s, const std::vector<std::string>& lines) {
+  auto rows = db_.ask("select " + std::string(verified_columns) +
+                          " from events where position between $1::bigint and $2::bigint order by position",
+                      s.first, s.last);
+  if (!rows) return failure(std::move(rows.error()));
+  for (const auto& row : *rows) {
+    const auto position = row[0].as<std::uint64_t>();
+    const std::string& line = lines[position - s.first];
+    const auto e = event_from_json(line);
+    if (text_of(row[1]) != line || !e || !columns_agree(row, *e))
+      return broken(position, "was changed: it differs from its archive");
+  }
+  return {};
 }
 
 }  // namespace horizons::journal

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <set>
 
+#include "messages/fnv1a64.hpp"
 #include "messages/text.hpp"
 #include "messages/ulid.hpp"
 #include "runtime/journal/postgres_array.hpp"
@@ -18,9 +19,7 @@ using postgres::element;
 
 /// One journal of a database is one lock: its schema's name as 64 bits.
 std::int64_t lock_key(const std::string& schema) {
-  std::uint64_t hash = 14'695'981'039'346'656'037u;  // FNV-1a
-  for (const char c : "horizons journal " + schema) hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211u;
-  return static_cast<std::int64_t>(hash);
+  return static_cast<std::int64_t>(fnv1a64("horizons journal " + schema));
 }
 
 /// The claims of an append, by column.

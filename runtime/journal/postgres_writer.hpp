@@ -21,6 +21,7 @@ public:
   result<std::vector<result<append_outcome>>> append(std::span<const batch> batches);
   result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards);
   result<store::claimed_source> claim_source(const std::string& source);
+  result<archived> archive(timestamp before, std::uint64_t up_to);  // postgres_archive.cpp
 
 private:
   explicit postgres_writer(std::unique_ptr<postgres::connection> db) : db_(std::move(db)), view_(*db_) {}

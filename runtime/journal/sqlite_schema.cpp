@@ -63,7 +63,18 @@ drop table source_offsets;
 create table sources(source text primary key not null, progress text not null) without rowid, strict;
 )sql";
 
-constexpr std::array migrations{version_1, version_2, version_3};
+// Segments of old events (archive.hpp), and which jobs have events in which.
+constexpr const char* version_4 = R"sql(
+create table archives(
+  last  integer primary key,
+  first integer not null,
+  chain blob not null,
+  data  blob not null
+) strict;
+create table archived_jobs(job integer not null, last integer not null, primary key(job, last)) without rowid, strict;
+)sql";
+
+constexpr std::array migrations{version_1, version_2, version_3, version_4};
 static_assert(migrations.size() == schema_version);
 
 error not_a_journal(connection& db) {

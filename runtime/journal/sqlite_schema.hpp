@@ -8,7 +8,7 @@
 
 namespace horizons::journal::sqlite {
 
-inline constexpr std::int64_t schema_version = 3;
+inline constexpr std::int64_t schema_version = 4;
 inline constexpr std::int64_t application_id = 0x48525A4A;  // "HRZJ": tells a journal from any other SQLite file
 
 /// Makes the tables in an empty file or brings an older journal up. Refused: a file that is no journal

@@ -77,6 +77,13 @@ public:
     return writer_->view().find_claim(tenant, user_id, key);
   }
 
+  result<archived> archive(timestamp before, std::uint64_t up_to) override {
+    if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
+    auto step = writer_->archive(before, up_to);
+    if (!step && step.error().code != error_code::disk_full) writer_.reset();  // opened again, as after an append
+    return step;
+  }
+
   result<std::uint64_t> verify(const std::function<bool(std::uint64_t)>& go_on) override {
     if (auto ok = ready(); !ok) return failure(std::move(ok.error()));
     return writer_->view().verify(go_on);
@@ -131,6 +138,7 @@ public:
                                                std::string_view key) override {
     return view_.find_claim(tenant, user_id, key);
   }
+  result<archived> archive(timestamp, std::uint64_t) override { return read_only(); }
   result<std::uint64_t> verify(const std::function<bool(std::uint64_t)>& go_on) override { return view_.verify(go_on); }
 
 private:

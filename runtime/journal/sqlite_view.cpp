@@ -16,10 +16,6 @@ constexpr std::size_t verify_page = 1'000;  // rows per statement: no read stays
 
 std::int64_t ms_of(timestamp t) { return t.time_since_epoch().count(); }
 
-tl::unexpected<error> broken(std::uint64_t position, const std::string& what) {
-  return failure(error_code::unreadable, "journal: position " + std::to_string(position) + " " + what);
-}
-
 /// Whether the columns that queries use say the same as the event itself.
 bool columns_agree(const sqlite::statement& row, const event& e) {
   const auto id = bytes_of_ulid(e.event_id);
@@ -106,9 +102,57 @@ result<std::vector<event>> sqlite_view::read(const event_filter& filter, std::si
   if (auto ok = admit(filter, limit); !ok) return failure(std::move(ok.error()));
   auto span = bounds_of(filter);
   if (!span) return failure(std::move(span.error()));
-  std::vector<event> events;
-  if (span->first >= span->end) return events;
+  if (span->first >= span->end) return std::vector<event>();
+  return read_both(filter, span->first, span->end, limit);
+}
 
+result<std::uint64_t> sqlite_view::archived_to() {
+  auto s = prepared("select coalesce(max(last), 0) from archives");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  if (auto row = (*s)->step(); !row) return failure(std::move(row.error()));
+  return (*s)->natural(0);
+}
+
+result<std::uint64_t> sqlite_view::first_since(timestamp before) {
+  auto archived = archived_to();
+  if (!archived) return archived;
+  auto s = prepared("select block from time_blocks where block >= ? and time_max >= ? order by block limit 1");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  auto row = (*s)->bind(1, *archived >> time_block_bits).bind(2, ms_of(before)).step();
+  if (!row) return failure(std::move(row.error()));
+  return *row ? (*s)->natural(0) << time_block_bits : position_max;
+}
+
+result<std::optional<segment>> sqlite_view::segment_from(std::uint64_t position, const std::string& job_id) {
+  auto found =
+      prepared(job_id.empty() ? "select first, last, chain, data from archives where last >= ?1 order by last limit 1"
+                              : "select first, last, chain, data from archived_jobs join archives using (last) "
+                                "where job = ?2 and last >= ?1 order by last limit 1");
+  if (!found) return failure(std::move(found.error()));
+  sqlite::statement& s = **found;
+  const sqlite::reset_at_end end(s);
+  s.bind(1, position);
+  if (!job_id.empty()) s.bind(2, archive_key(job_id));
+  auto row = s.step();
+  if (!row) return failure(std::move(row.error()));
+  if (!*row) return std::optional<segment>();
+  segment found_one{.first = s.natural(0), .last = s.natural(1)};
+  if (s.blob(2).size() == found_one.chain.size()) std::ranges::copy(s.blob(2), found_one.chain.begin());
+  found_one.data.assign(reinterpret_cast<const char*>(s.blob(3).data()), s.blob(3).size());
+  return std::optional(std::move(found_one));
+}
+
+result<bool> sqlite_view::in_table(const std::string& tenant, const std::string& job_id) {
+  auto s = prepared("select 1 from events where job_id = ? and tenant = ? and sequence = 1");
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  return (*s)->bind(1, job_id).bind(2, tenant).step();
+}
+
+result<void> sqlite_view::read_table(const event_filter& filter, std::uint64_t first, std::uint64_t end_position,
+                                     std::size_t limit, std::vector<event>& events, std::size_t& bytes) {
   // The planner has no statistics: it is told which index. A job's events are few, sorting them is cheaper than
   // walking the table.
   const char* index = !filter.job_id.empty() ? " indexed by events_job"
@@ -127,14 +171,13 @@ result<std::vector<event>> sqlite_view::read(const event_filter& filter, std::si
   if (!found) return failure(std::move(found.error()));
   sqlite::statement& s = **found;
   const sqlite::reset_at_end end(s);
-  s.bind(1, span->first).bind(2, span->end).bind(3, static_cast<std::uint64_t>(limit));
+  s.bind(1, first).bind(2, end_position).bind(3, static_cast<std::uint64_t>(limit - events.size()));
   if (!filter.job_id.empty()) s.bind(4, filter.job_id);
   if (!filter.tenant.empty()) s.bind(5, filter.tenant);
   if (!filter.type.empty()) s.bind(6, filter.type);
   if (filter.start) s.bind(7, ms_of(*filter.start));
   if (filter.end) s.bind(8, ms_of(*filter.end));
 
-  std::size_t bytes = 0;
   while (bytes < read_bytes_max) {
     auto row = s.step();
     if (!row) return failure(std::move(row.error()));
@@ -145,7 +188,7 @@ result<std::vector<event>> sqlite_view::read(const event_filter& filter, std::si
     e->position = s.natural(0);
     events.push_back(std::move(*e));
   }
-  return events;
+  return {};
 }
 
 result<std::optional<source_progress>> sqlite_view::read_source(const std::string& source) {
@@ -200,40 +243,52 @@ result<std::uint64_t> sqlite_view::verify(const std::function<bool(std::uint64_t
   if (!end) return failure(std::move(end.error()));
   if (static_cast<std::uint64_t>(*last) > end->position)
     return broken(end->position + 1, "was inserted behind the head of the chain");
-  if (end->count != end->position)
-    return broken(end->position, "does not fit the head's count of " + std::to_string(end->count));
+  return verify_both(*end, go_on);
+}
 
+result<verified> sqlite_view::verify_table(chain_hasher& hasher, verified at, std::uint64_t end) {
   auto found = prepared(
       "select position, data, chain, event_id, tenant, job_id, sequence, type, time from events "
       "where position > ? and position <= ? order by position limit ?");
   if (!found) return failure(std::move(found.error()));
   sqlite::statement& s = **found;
-  chain_hasher hasher;
-  chain_hash hash{};
-  std::uint64_t position = 0;
-  while (position < end->position) {
-    const sqlite::reset_at_end reset(s);
-    s.bind(1, position).bind(2, end->position).bind(3, static_cast<std::uint64_t>(verify_page));
-    const auto page_start = position;
-    for (;;) {
-      auto row = s.step();
-      if (!row) return failure(std::move(row.error()));
-      if (!*row) break;
-      if (s.natural(0) != position + 1) return broken(position + 1, "is missing");
-      ++position;
-      hash = hasher.link(hash, position, s.text(1));
-      if (!std::ranges::equal(s.blob(2), hash)) return broken(position, "was changed");
-      const auto e = event_from_json(s.text(1));
-      if (!e) return broken(position, "cannot be read: " + e.error().text);
-      if (!columns_agree(s, *e)) return broken(position, "was changed: its columns differ from its data");
-    }
-    if (position == page_start)
-      return broken(position + 1, "was cut off; the journal ends at " + std::to_string(end->position));
-    if (go_on && !go_on(position))
-      return failure(error_code::cancelled, "stopped after " + std::to_string(position) + " events");
+  const sqlite::reset_at_end reset(s);
+  s.bind(1, at.position).bind(2, end).bind(3, static_cast<std::uint64_t>(verify_page));
+  const auto page_start = at.position;
+  for (;;) {
+    auto row = s.step();
+    if (!row) return failure(std::move(row.error()));
+    if (!*row) break;
+    if (s.natural(0) != at.position + 1) return broken(at.position + 1, "is missing");
+    ++at.position;
+    at.hash = hasher.link(at.hash, at.position, s.text(1));
+    if (!std::ranges::equal(s.blob(2), at.hash)) return broken(at.position, "was changed");
+    const auto e = event_from_json(s.text(1));
+    if (!e) return broken(at.position, "cannot be read: " + e.error().text);
+    if (!columns_agree(s, *e)) return broken(at.position, "was changed: its columns differ from its data");
   }
-  if (hash != end->hash) return broken(position, "does not fit the head's hash: the end of the journal was rewritten");
-  return position;
+  if (at.position == page_start)
+    return broken(at.position + 1, "was cut off; the journal ends at " + std::to_string(end));
+  return at;
+}
+
+result<void> sqlite_view::verify_kept(const segment& kept_of, const std::vector<std::string>& lines) {
+  auto found = prepared(
+      "select position, data, chain, event_id, tenant, job_id, sequence, type, time from events "
+      "where position between ? and ?");
+  if (!found) return failure(std::move(found.error()));
+  sqlite::statement& s = **found;
+  const sqlite::reset_at_end reset(s);
+  s.bind(1, kept_of.first).bind(2, kept_of.last);
+  for (;;) {
+    auto row = s.step();
+    if (!row) return failure(std::move(row.error()));
+    if (!*row) return {};
+    const std::string& line = lines[s.natural(0) - kept_of.first];
+    const auto e = event_from_json(line);
+    if (s.text(1) != line || !e || !columns_agree(s, *e))
+      return broken(s.natural(0), "was changed: it differs from its archive");
+  }
 }
 
 }  // namespace horizons::journal

@@ -20,6 +20,7 @@ public:
   result<std::vector<result<append_outcome>>> append(std::span<const batch> batches, bool& outcome_unknown);
   result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards);
   result<store::claimed_source> claim_source(const std::string& source);
+  result<archived> archive(timestamp before, std::uint64_t up_to);  // sqlite_archive.cpp
 
 private:
   sqlite_writer(sqlite::connection db) : db_(std::move(db)), view_(db_) {}

@@ -221,6 +221,45 @@ TEST(image_reconstruction, can_be_cancelled_anywhere) {
   }
 }
 
+TEST(image_reconstruction, goes_on_from_its_checkpoint) {
+  const scratch_folder f;
+  const auto dataset = simulated_file(f);
+  const json params = {{"size", 512}, {"cell_arcsec", 1.8}, {"niter", 2000}, {"mgain", 0.3}};
+  const auto whole = image(dataset, f / "whole", params);
+  ASSERT_TRUE(whole) << whole.error().text;
+
+  const auto run = [&](const std::string& out, const json& with, std::stop_token stop,
+                       const gpu::progress_sink& progress) {
+    fs::create_directories(f / out);
+    fs::create_directories(f / "kept");
+    return imager().run({"job-1", dataset, "file://" + dataset.string(), with, f / out, f / "kept"}, stop, progress);
+  };
+  std::stop_source stop;
+  const auto stopped = run("first", params, stop.get_token(), [&](double, std::string_view stage) {
+    if (stage.starts_with("clean 3 of")) stop.request_stop();
+  });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, error_code::cancelled);
+  ASSERT_TRUE(fs::exists(f / "kept" / "checkpoint"));
+
+  std::vector<std::string> stages;
+  const auto note = [&](double, std::string_view stage) { stages.emplace_back(stage); };
+  ASSERT_TRUE(run("second", params, {}, note));
+  EXPECT_TRUE(std::ranges::none_of(stages, [](auto& s) { return s == "dirty" || s.starts_with("clean 1 of"); }));
+  const auto pixels = [&](const std::string& out, const char* name) {
+    return observations::read_fits_image(f / out / name).value().pixels;
+  };
+  for (const char* name : {"image.fits", "model.fits", "residual.fits"})
+    EXPECT_EQ(pixels("second", name), pixels("whole", name)) << name;
+
+  stages.clear();
+  auto others = params;
+  others["robust"] = 1;
+  ASSERT_TRUE(run("third", others, {}, note));
+  EXPECT_TRUE(std::ranges::any_of(stages, [](auto& s) { return s.starts_with("clean 1 of"); }))
+      << "what was kept belongs to other parameters";
+}
+
 TEST(registry, finds_agents_by_name) {
   EXPECT_EQ(imager().name(), "image-reconstruction");
   EXPECT_EQ(find_agent("image"), nullptr);

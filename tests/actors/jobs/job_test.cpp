@@ -188,6 +188,35 @@ TEST(job, two_crashes_fail_it) {
   EXPECT_EQ(b.j.error->title, "crashed the node");
 }
 
+TEST(job, a_preempted_job_waits_again_and_is_not_charged) {
+  bench_job b;
+  for (int i = 1; i <= 60; ++i) {
+    ASSERT_TRUE(b.step(start_attempt{"n1", "cpu/0"}));
+    ASSERT_TRUE(b.step(preempt_attempt{i - 1, "gives way to job x"}));
+    EXPECT_EQ(b.j.status, job_status::running) << "that was an earlier attempt";
+    ASSERT_TRUE(b.step(preempt_attempt{i, "gives way to job x"}));
+    EXPECT_EQ(b.j.status, job_status::queued);
+    EXPECT_EQ(b.j.reason, "preempted: gives way to job x");
+    EXPECT_TRUE(b.has<stop_attempt>() && b.has<enqueue_job>());
+    ASSERT_TRUE(b.step(lose_attempt{"it was stopped", false, i}));
+    EXPECT_EQ(b.j.status, job_status::queued);
+  }
+  EXPECT_EQ(b.j.failures + b.j.interruptions + b.j.crashes, 0);
+}
+
+TEST(job, what_was_kept_for_a_next_attempt_goes_when_there_is_none) {
+  bench_job b;
+  ASSERT_TRUE(b.step(start_attempt{"n1", "cpu/0"}));
+  ASSERT_TRUE(b.step(fail_attempt{1, 1, {error_code::io, "x"}, error_class::transient}));
+  EXPECT_FALSE(b.has<discard_progress>());
+  ASSERT_TRUE(b.step(cancel_job{"ada", ""}));
+  EXPECT_TRUE(b.has<discard_progress>());
+  bench_job c;
+  ASSERT_TRUE(c.step(start_attempt{"n1", "cpu/0"}));
+  ASSERT_TRUE(c.step(fail_attempt{1, 1, {error_code::not_found, "x"}, error_class::invalid}));
+  EXPECT_TRUE(c.has<discard_progress>());
+}
+
 TEST(job, an_offer_to_a_job_that_left_frees_the_device) {
   bench_job b;
   b.bring_to(job_status::cancelled);
@@ -206,7 +235,7 @@ TEST(job, random_histories) {
       auto before = b.j.status;
       int attempt = b.j.attempt - static_cast<int>(random() % 4 == 0);
       job_input input = retry_due{};
-      switch (random() % 12) {
+      switch (random() % 13) {
         case 0:
         case 1:
         case 2:
@@ -235,6 +264,9 @@ TEST(job, random_histories) {
           break;
         case 10:
           input = retry_job{"ada", ""};
+          break;
+        case 11:
+          input = preempt_attempt{attempt, "gives way"};
           break;
         default:
           break;

@@ -114,6 +114,7 @@ inline kit::actor_body device_actor(std::string name, std::function<unit_plan(co
 struct surroundings {
   std::function<unit_plan(const std::string& unit)> plan;
   std::function<result<attempt_outcome>(const attempt_request&, std::stop_token, const gpu::progress_sink&)> run;
+  scheduler_limits limits{.preempt_wait = 2s, .preempt_run = 3s};  // a run is not long enough for the defaults
 };
 
 class node {
@@ -223,6 +224,11 @@ private:
     scheduling.waiting = waiting;
     scheduling.open_jobs = {*shard_numbers_.begin(), epoch, writer_, table_};
     told_ = scheduling.told;
+    scheduling.limits = world_.limits;
+    scheduling.preempt = [shards](preemption p) {
+      auto& shard = shards->of(p.job);
+      shard.send(tell_job{std::move(p.job), preempt_attempt{p.attempt, std::move(p.reason)}});
+    };
     scheduling.offer = [shards](offer_device o) { shards->of(o.job).send(std::move(o)); };
     if (!add(part("jobs", one_for_one, {{{.name = "scheduler"}, scheduler_actor(scheduling)}}))) return false;
     scheduler_ = at<scheduler_api>("/node/jobs/scheduler");

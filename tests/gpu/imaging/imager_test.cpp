@@ -50,6 +50,39 @@ struct sky {
   }
 };
 
+TEST(imager, goes_on_from_a_kept_state_as_if_it_had_never_stopped) {
+  const sky truth;
+  const std::vector blocks{observe(3000, 3, truth.flux, truth.l, truth.m, 0.05)};
+  for (const bool in_double : {false, true}) {
+    auto o = options();
+    o.double_precision = in_double;
+    struct copy {
+      std::vector<cycle_report> cycles;
+      std::vector<std::byte> residual, model;
+    };
+    std::vector<copy> kept;
+    o.keep = [&](const cleaning_state& s) {
+      kept.push_back({s.cycles, {s.residual.begin(), s.residual.end()}, {s.model.begin(), s.model.end()}});
+    };
+    const auto whole = make_image(blocks, o, {}, {});
+    ASSERT_TRUE(whole) << whole.error().text;
+    ASSERT_GE(kept.size(), 2u);
+    EXPECT_EQ(kept.size() + 1, whole->cycles.size());
+    for (const auto& k : std::vector(kept)) {
+      o.resume_from = cleaning_state{k.cycles, k.residual, k.model};
+      const auto rest = make_image(blocks, o, {}, {});
+      ASSERT_TRUE(rest) << rest.error().text;
+      EXPECT_EQ(rest->image, whole->image);
+      EXPECT_EQ(rest->model, whole->model);
+      EXPECT_EQ(rest->residual, whole->residual);
+      EXPECT_EQ(rest->cycles.size(), whole->cycles.size());
+      EXPECT_EQ(rest->end, whole->end);
+    }
+    o.resume_from->model = o.resume_from->model.first(8);
+    EXPECT_EQ(make_image(blocks, o, {}, {}).error().code, error_code::invalid_argument);
+  }
+}
+
 TEST(imager, recovers_fluxes_and_places_of_points) {
   const sky truth;
   // Two blocks, as two spectral windows: their sum is the image.
