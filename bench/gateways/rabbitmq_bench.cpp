@@ -90,8 +90,9 @@ struct journal_actors {
   bridges::services services;
 };
 
+/// On one node, as its peers are: which node leads the queues makes a difference of its own.
 options options_of(const std::vector<std::string>& urls, queue_kind kind) {
-  auto o = options_from({.urls = urls, .prefetch = prefetch}, "bench").value();
+  auto o = options_from({.urls = {urls.front()}, .prefetch = prefetch}, "bench").value();
   o.kind = kind;
   o.window = window;
   return o;
@@ -133,8 +134,8 @@ double p99(std::vector<double> ms) {
   return ms.empty() ? 0 : ms[ms.size() * 99 / 100];
 }
 
-/// From the moment an event is given to the journal until a consumer of `queue` has it, at `rate` per second.
-double relay_latency(const options& o, const std::string& queue, int rate, int seconds, const std::string& name) {
+/// From the moment an event is given to the journal until a consumer at `reader` has it, at `rate` per second.
+double relay_latency(const options& o, const endpoint& reader, int rate, int seconds, const std::string& name) {
   journal_actors j(name);
   auto m = std::make_shared<metrics>();
   auto actor = j.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(j.services, o, m));
@@ -143,7 +144,7 @@ double relay_latency(const options& o, const std::string& queue, int rate, int s
   std::unordered_map<std::string, std::size_t> number;
   for (std::size_t i = 0; i < events.size(); ++i) number[events[i].event_id] = i;
   std::vector<std::chrono::steady_clock::time_point> sent(events.size());
-  bare::receiver receiver(o.hosts.back(), queue, prefetch);
+  bare::receiver receiver(reader, "job-events-api", prefetch);
   std::thread sender([&] {
     auto at = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < events.size(); ++i) {
@@ -173,7 +174,7 @@ std::vector<bench::row> failover_gaps() {
   std::vector<bench::row> rows;
   {
     const bare::vhost mine(cluster, "failover");
-    const auto o = options_of(mine.urls, queue_kind::quorum);
+    auto o = options_from({.urls = mine.urls, .prefetch = prefetch}, "bench").value();
     bare::declare_topology(o);
     journal_actors j("failover");
     auto m = std::make_shared<metrics>();
@@ -226,13 +227,111 @@ std::vector<bench::row> failover_gaps() {
   return rows;
 }
 
+struct figures {
+  std::vector<double> ours, theirs;
+};
+
+/// One kind of queue, ours and the peer in turns, each first every other time; each repeat on a fresh virtual host.
+class comparison {
+public:
+  comparison(std::vector<std::string> cluster, queue_kind kind, std::size_t count, int seconds)
+      : cluster_(std::move(cluster)), kind_(kind), count_(count), seconds_(seconds) {}
+
+  void publish(figures& rate, figures* cpu_us) {
+    with_vhost([&](const bare::vhost& mine, const options& o, const std::string& name) {
+      bare::publish(o.hosts[0], sample_, 10'000, window);  // the brokers are warm
+      double our_cpu = 0;
+      in_turns(
+          [&] {
+            purge(mine);
+            const auto [per_s, cpu] = relay_rate(o, count_, name);
+            rate.ours.push_back(per_s);
+            our_cpu = cpu;
+          },
+          [&] {
+            purge(mine);
+            rate.theirs.push_back(bare::publish(o.hosts[0], sample_, count_, window));
+          });
+      if (!cpu_us) return;
+      purge(mine);
+      if (const auto us = bare::node_publish(mine.urls[0], sample_.body, count_, window)) {
+        cpu_us->ours.push_back(our_cpu * 1e6);
+        cpu_us->theirs.push_back(*us);
+      }
+    });
+  }
+  void consume(figures& rate) {
+    with_vhost([&](const bare::vhost&, const options& o, const std::string& name) {
+      const auto fill = [&] {
+        bare::publish(o.hosts[0], bare::submission(), count_, window);
+        bare::wait_until_idle();
+      };
+      in_turns(
+          [&] {
+            fill();
+            rate.ours.push_back(source_rate(o, count_, name));
+          },
+          [&] {
+            fill();
+            rate.theirs.push_back(bare::consume(o.hosts[0], "job-submissions", count_, prefetch));
+          });
+    });
+  }
+  void latency(figures& ms) {
+    with_vhost([&](const bare::vhost& mine, const options& o, const std::string& name) {
+      const auto far = parse_url(mine.urls.back()).value();
+      in_turns(
+          [&] {
+            purge(mine);
+            ms.ours.push_back(relay_latency(o, far, rate_per_s, seconds_, name));
+          },
+          [&] {
+            purge(mine);
+            ms.theirs.push_back(p99(bare::latency(o.hosts[0], far, sample_, "job-events-api", rate_per_s, seconds_)));
+          });
+    });
+  }
+
+private:
+  static constexpr int rate_per_s = 2'000;
+
+  template <class Ours, class Theirs>
+  void in_turns(Ours&& ours, Theirs&& theirs) {
+    if (++turns_ % 2 == 0) ours();
+    theirs();
+    if (turns_ % 2 != 0) ours();
+  }
+  template <class F>
+  void with_vhost(F&& f) {
+    static int number = 0;
+    const std::string name = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(++number);
+    const bare::vhost mine(cluster_, name);
+    const auto o = options_of(mine.urls, kind_);
+    bare::declare_topology(o);
+    f(mine, o, name);
+  }
+  static void purge(const bare::vhost& v) {
+    for (const auto* queue : {"job-events-api", "job-events-audit", "websocket-broadcast"}) v.purge(queue);
+    bare::wait_until_idle();
+  }
+
+  const std::vector<std::string> cluster_;
+  const queue_kind kind_;
+  const std::size_t count_;
+  const int seconds_;
+  int turns_ = 0;
+  const message sample_ = *to_message(events_of(1)[0], {.node = "bench"}, message_format::json);
+};
+
 }  // namespace
 
+/// --quick: fewer messages, once. --only TEXT: the rows whose name contains it ("consume, quorum").
 int main(int argc, char** argv) {
-  std::string json_file;
+  std::string json_file, only;
   bool quick = false;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--json" && i + 1 < argc) json_file = argv[++i];
+    if (std::string_view(argv[i]) == "--only" && i + 1 < argc) only = argv[++i];
     if (std::string_view(argv[i]) == "--quick") quick = true;
   }
   const auto cluster = bare::find_cluster();
@@ -240,58 +339,37 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "rabbitmq bench: no cluster; ./dev services up rabbitmq\n");
     return 1;
   }
-  const std::size_t count = quick ? 10'000 : 40'000;
-  const int repeats = quick ? 1 : 3, seconds = quick ? 2 : 5, rate = 2'000;
+  const std::size_t count = quick ? 10'000 : 30'000;
+  const int repeats = quick ? 2 : 5, seconds = quick ? 2 : 5;
   std::vector<bench::row> rows;
-  int run = 0;
-  double node_cpu_us = 0;
+  const auto wanted = [&](const std::string& what) { return what.find(only) != std::string::npos; };
+  const auto row = [&](const std::string& what, const char* unit, bench::better which, const figures& f,
+                       const std::string& peer, double goal) {
+    if (f.ours.empty()) return;
+    const auto us = bench::median_of(f.ours), them = bench::median_of(f.theirs);
+    rows.push_back(
+        bench::compare(what, unit, which, us.seconds, peer, them.seconds, goal, std::max(us.spread, them.spread)));
+  };
   for (const auto kind : {queue_kind::classic, queue_kind::quorum}) {
     const std::string word = kind == queue_kind::classic ? "classic" : "quorum";
-    std::vector<double> ours, theirs, ours_in, theirs_in, ours_ms, theirs_ms, our_cpu, node_cpu;
-    const auto sample = *to_message(events_of(1)[0], {.node = "bench"}, message_format::json);
+    const auto publish = "publish, " + word, consume = "consume, " + word, late = "latency p99 at 2,000/s, " + word,
+               cpu = std::string("client CPU per event published");
+    const bool node = kind == queue_kind::classic && wanted(cpu);
+    comparison c(cluster, kind, count, seconds);
+    figures out, in, ms, cpu_us;
     for (int i = 0; i < repeats; ++i) {
-      const std::string name = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(++run);
-      const bare::vhost mine(cluster, name);
-      const auto o = options_of(mine.urls, kind);
-      bare::declare_topology(o);
-      bare::publish(o.hosts[0], sample, 10'000, window);  // the brokers are warm
-      bare::purge(mine, {"job-events-api", "job-events-audit", "websocket-broadcast"});
-      const auto [rate_out, cpu] = relay_rate(o, count, name);
-      ours.push_back(rate_out);
-      our_cpu.push_back(cpu * 1e6);
-      bare::purge(mine, {"job-events-api", "job-events-audit", "websocket-broadcast"});
-      theirs.push_back(bare::publish(o.hosts[0], sample, count, window));
-      bare::purge(mine, {"job-events-api", "job-events-audit", "websocket-broadcast"});
-      if (kind == queue_kind::classic)
-        if (const auto us = bare::node_publish(mine.urls[0], sample.body, count, window)) node_cpu.push_back(*us);
-      bare::purge(mine, {"job-events-api", "job-events-audit", "websocket-broadcast"});
-
-      const auto submission = bare::submission();
-      bare::publish(o.hosts[0], submission, count, window);
-      ours_in.push_back(source_rate(o, count, name + "s"));
-      bare::publish(o.hosts[0], submission, count, window);
-      theirs_in.push_back(bare::consume(o.hosts[0], "job-submissions", count, prefetch));
-
-      ours_ms.push_back(relay_latency(o, "job-events-api", rate, seconds, name + "l"));
-      bare::purge(mine, {"job-events-api", "job-events-audit", "websocket-broadcast"});
-      theirs_ms.push_back(p99(bare::latency(o.hosts[0], o.hosts.back(), sample, "job-events-api", rate, seconds)));
+      if (wanted(publish) || node) c.publish(out, node ? &cpu_us : nullptr);
+      if (wanted(consume)) c.consume(in);
+      if (wanted(late)) c.latency(ms);
     }
-    const auto row = [&](const std::string& what, const char* unit, bench::better which, const std::vector<double>& us,
-                         const std::string& peer, const std::vector<double>& them, double goal) {
-      const auto u = bench::median_of(us), t = bench::median_of(them);
-      rows.push_back(bench::compare(what, unit, which, u.seconds, peer, t.seconds, goal, std::max(u.spread, t.spread)));
-    };
-    row("publish, " + word, "events/s", bench::better::higher, ours, "bare rabbitmq-c", theirs, 0.9);
-    row("consume, " + word, "msg/s", bench::better::higher, ours_in, "bare rabbitmq-c", theirs_in, 0.9);
-    row("latency p99 at 2,000/s, " + word, "ms", bench::better::lower, ours_ms, "bare rabbitmq-c", theirs_ms, 1 / 1.2);
-    if (!node_cpu.empty()) {
-      node_cpu_us = bench::median_of(node_cpu).seconds;
-      row("client CPU per event published", "us", bench::better::lower, our_cpu, "amqplib 0.10 on Node", node_cpu, 2.0);
-    }
+    row(publish, "events/s", bench::better::higher, out, "bare rabbitmq-c", 0.9);
+    row(consume, "msg/s", bench::better::higher, in, "bare rabbitmq-c", 0.9);
+    row(late, "ms", bench::better::lower, ms, "bare rabbitmq-c", 1 / 1.2);
+    row(cpu, "us", bench::better::lower, cpu_us, "amqplib 0.10 on Node", 2.0);
+    if (node && cpu_us.ours.empty())
+      std::fprintf(stderr, "rabbitmq bench: npm is not here, or could not install amqplib: no row beside it\n");
   }
-  if (node_cpu_us == 0)
-    std::fprintf(stderr, "rabbitmq bench: npm is not here, or could not install amqplib: no row beside it\n");
-  if (!quick)
+  if (!quick && wanted("confirm gap"))
     for (const auto& gap : failover_gaps()) rows.push_back(gap);
   bench::print(rows);
   const nlohmann::json conditions{{"cores", std::thread::hardware_concurrency()},

@@ -62,11 +62,7 @@ result<amqp_socket_t*> make_socket(amqp_connection_state_t state, const endpoint
 
 connection::connection(amqp_connection_state_t state, socket_watch& watch, const connection_options& options,
                        std::string peer)
-    : state_(state),
-      watch_(watch),
-      options_(options),
-      peer_(std::move(peer)),
-      drained_at_(std::chrono::steady_clock::now()) {}
+    : state_(state), watch_(watch), options_(options), peer_(std::move(peer)), drained_at_(clock::now()) {}
 
 connection::~connection() {
   {
@@ -130,9 +126,10 @@ result<void> connection::login(const endpoint& where) {
 // -- reading ----------------------------------------------------------------------------------------------------------
 
 result<std::optional<broker_event>> connection::next(milliseconds wait) {
-  const auto end = std::chrono::steady_clock::now() + wait;
+  const auto now = [&] { return wait > 0ms ? clock::now() : clock::time_point{}; };  // not for each message
+  const auto end = now() + wait;
   while (waiting_.empty()) {
-    const auto left = std::chrono::ceil<milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<milliseconds>(end - now());
     auto more = read_frame(std::max(left, 0ms));
     if (!more) return failure(std::move(more.error()));
     if (!*more) return std::nullopt;
@@ -152,7 +149,7 @@ result<bool> connection::read_frame(milliseconds wait) {
     status = amqp_simple_wait_frame_noblock(state_, &frame, &time);
   }
   if (status == AMQP_STATUS_TIMEOUT) {
-    drained_at_ = std::chrono::steady_clock::now();
+    drained_at_ = clock::now();
     return false;
   }
   if (status != AMQP_STATUS_OK) return failure(lost_status(status));
@@ -213,7 +210,7 @@ void connection::finish(assembly& a) {
     got_ = std::move(std::get<delivery>(a.event));
   else
     waiting_.push_back(std::move(a.event));
-  a = {};
+  a.sort = assembly::what::nothing;
 }
 
 result<void> connection::take_method(const amqp_frame_t& frame) {
@@ -222,21 +219,23 @@ result<void> connection::take_method(const amqp_frame_t& frame) {
   switch (frame.payload.method.id) {
     case AMQP_BASIC_DELIVER_METHOD: {
       const auto& m = *static_cast<const amqp_basic_deliver_t*>(decoded);
-      a = {assembly::what::delivered,
-           delivery{frame.channel,
-                    m.delivery_tag,
-                    m.redelivered != 0,
-                    std::string(to_view(m.consumer_tag)),
-                    {std::string(to_view(m.exchange)), std::string(to_view(m.routing_key)), {}, {}, {}}}};
+      auto& d = a.begin<delivery>(assembly::what::delivered);
+      d.channel = frame.channel;
+      d.tag = m.delivery_tag;
+      d.redelivered = m.redelivered != 0;
+      d.consumer = to_view(m.consumer_tag);
+      d.what.exchange = to_view(m.exchange);
+      d.what.routing_key = to_view(m.routing_key);
       return {};
     }
     case AMQP_BASIC_RETURN_METHOD: {
       const auto& m = *static_cast<const amqp_basic_return_t*>(decoded);
-      a = {assembly::what::returned_,
-           returned{frame.channel,
-                    m.reply_code,
-                    std::string(to_view(m.reply_text)),
-                    {std::string(to_view(m.exchange)), std::string(to_view(m.routing_key)), {}, {}, {}}}};
+      auto& r = a.begin<returned>(assembly::what::returned_);
+      r.channel = frame.channel;
+      r.code = m.reply_code;
+      r.text = to_view(m.reply_text);
+      r.what.exchange = to_view(m.exchange);
+      r.what.routing_key = to_view(m.routing_key);
       return {};
     }
     case AMQP_BASIC_ACK_METHOD: {

@@ -50,6 +50,8 @@ public:
   result<void> open_channel(std::uint16_t channel);
   void close_channel(std::uint16_t channel);
   result<void> confirm_select(std::uint16_t channel);
+  /// Both: a channel to publish on.
+  result<void> open_confirming(std::uint16_t channel);
   result<void> prefetch(std::uint16_t channel, std::uint16_t messages);
 
   // A refusal of the broker (conflict: 406, not_found: 404, forbidden: 403) closes the channel; open it again.
@@ -69,12 +71,26 @@ public:
   /// Reads what has arrived before it writes, at least every tenth of a second (R1).
   result<void> publish(std::uint16_t channel, const message& m, bool mandatory);
 
+  /// While it lives, what is written leaves in full segments: many messages with one packet, which spares both sides'
+  /// kernels most of the work (the library writes each message with three calls). What is left leaves at the end.
+  class burst {
+  public:
+    explicit burst(connection& c);
+    ~burst();
+    burst(const burst&) = delete;
+
+  private:
+    connection& connection_;
+  };
+
   /// The broker's own name for its cluster, or empty.
   const std::string& cluster_name() const { return cluster_name_; }
   const std::string& peer() const { return peer_; }
   milliseconds heartbeat() const { return heartbeat_; }
 
 private:
+  using clock = std::chrono::steady_clock;
+
   connection(amqp_connection_state_t state, socket_watch& watch, const connection_options& options, std::string peer);
 
   /// A message on its way in: method, header, then bodies.
@@ -83,6 +99,14 @@ private:
     broker_event event;
     std::uint64_t missing = 0;
     bool has_header = false;
+
+    template <class Event>
+    Event& begin(what s) {
+      sort = s;
+      missing = 0;
+      has_header = false;
+      return event.emplace<Event>();
+    }
   };
 
   result<void> login(const endpoint& where);
@@ -106,7 +130,7 @@ private:
   std::deque<broker_event> waiting_;  // came while an answer was awaited; bounded by prefetch and confirm window
   std::optional<delivery> got_;
   table_builder tables_;
-  std::chrono::steady_clock::time_point drained_at_;
+  clock::time_point drained_at_;
   std::string broken_;  // why the connection is lost; empty: it is not
 };
 

@@ -1,6 +1,10 @@
 // What a connection asks the broker and writes to it; opening and reading are in connection.cpp.
 #include "gateways/rabbitmq/connection.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 namespace horizons::rabbitmq {
 
 namespace {
@@ -8,6 +12,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto drain_every = 100ms;
+
+void cork(amqp_connection_state_t state, int on) {
+  ::setsockopt(amqp_get_sockfd(state), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
 
 error_code code_of(int amqp_code) {
   switch (amqp_code) {
@@ -84,6 +92,11 @@ result<void> connection::confirm_select(std::uint16_t channel) {
   socket_watch::limit limit(watch_, options_.answer_max);
   amqp_confirm_select(state_, channel);
   return answer_of(channel, "publisher confirms");
+}
+
+result<void> connection::open_confirming(std::uint16_t channel) {
+  auto open = open_channel(channel);
+  return open ? confirm_select(channel) : open;
 }
 
 result<void> connection::prefetch(std::uint16_t channel, std::uint16_t messages) {
@@ -199,6 +212,9 @@ result<void> connection::nack(std::uint16_t channel, std::uint64_t tag, bool mul
     return failure(lost_status(status));
   return {};
 }
+
+connection::burst::burst(connection& c) : connection_(c) { cork(c.state_, 1); }
+connection::burst::~burst() { cork(connection_.state_, 0); }
 
 result<void> connection::publish(std::uint16_t channel, const message& m, bool mandatory) {
   if (!broken_.empty()) return failure(lost(broken_));

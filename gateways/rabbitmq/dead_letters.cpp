@@ -4,6 +4,7 @@
 #include <deque>
 #include <set>
 
+#include "gateways/rabbitmq/guarded.hpp"
 #include "gateways/rabbitmq/letter.hpp"
 #include "gateways/rabbitmq/link.hpp"
 #include "gateways/rabbitmq/topology_keeper.hpp"
@@ -40,17 +41,16 @@ struct replay_run {
   }
 };
 
-class letters_actor : public std::enable_shared_from_this<letters_actor> {
+class letters_actor : public guarded_state<letters_actor> {
 public:
   letters_actor(kit::context& self, bridges::services s, options o, std::shared_ptr<metrics> m)
       : self_(self), services_(std::move(s)), options_(std::move(o)), metrics_(std::move(m)) {}
 
   void start() {
-    const auto weak = weak_from_this();
     link_ = std::make_shared<link>(self_, options_, "dead-letters", metrics_->dead_letters,
-                                   link::hooks{[weak](connection& c) { return weak.lock()->up(c); },
-                                               [weak](broker_event& e) { weak.lock()->take(e); },
-                                               [weak](const error& why) { weak.lock()->down(why); }});
+                                   link::hooks{guarded([](letters_actor& me, connection& c) { return me.up(c); }),
+                                               guarded([](letters_actor& me, broker_event& e) { me.take(e); }),
+                                               guarded([](letters_actor& me, const error& why) { me.down(why); })});
     link_->start();
     look_at_queues();
     self_.on_stop([this] {
@@ -165,8 +165,7 @@ private:
   // -- the queue ------------------------------------------------------------------------------------------------------
 
   result<void> up(connection& c) {
-    if (auto open = c.open_channel(publishing); !open) return open;
-    if (auto confirms = c.confirm_select(publishing); !confirms) return confirms;
+    if (auto open = c.open_confirming(publishing); !open) return open;
     return topology_.up(c);
   }
 
@@ -273,7 +272,7 @@ private:
     } else if (const auto* c = std::get_if<confirmed>(&e); c && run_ && c->tag == published_) {
       settle(c->stored);
     } else if (const auto* closed = std::get_if<channel_closed>(&e)) {
-      link_->lost({error_code::unavailable, "channel closed by the broker: " + closed->text});
+      link_->lost(to_error(*closed));
     }
   }
 
@@ -304,12 +303,6 @@ private:
     }
     give_back();
     done(run->answer, std::move(r));
-  }
-
-  std::function<void()> guarded(std::function<void(letters_actor&)> f) {
-    return [weak = weak_from_this(), f = std::move(f)] {
-      if (auto alive = weak.lock()) f(*alive);
-    };
   }
 
   kit::context& self_;

@@ -2,9 +2,8 @@
 // where none below it is open, single ones for the rest. Pure value.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <set>
+#include <deque>
 #include <vector>
 
 namespace horizons::rabbitmq {
@@ -17,34 +16,59 @@ public:
     friend bool operator==(const ack&, const ack&) = default;
   };
 
-  void delivered(std::uint64_t tag) { open_.insert(open_.end(), tag); }
-  /// To be acknowledged with the next flush().
-  void finished(std::uint64_t tag) {
-    if (open_.erase(tag)) ready_.push_back(tag);
+  /// False: the tag does not follow the last one, as tags of one channel do; nothing can be said about it.
+  bool delivered(std::uint64_t tag) {
+    if (states_.empty()) first_ = tag;
+    if (tag != first_ + states_.size()) return false;
+    states_.push_back(state::open);
+    ++open_;
+    return true;
   }
+  /// To be acknowledged with the next flush().
+  void finished(std::uint64_t tag) { ready_ += settle(tag, state::ready); }
   /// Given back or rejected: acknowledged by other means, now.
-  bool withdrawn(std::uint64_t tag) { return open_.erase(tag) > 0; }
+  bool withdrawn(std::uint64_t tag) { return settle(tag, state::gone); }
 
   std::vector<ack> flush() {
-    std::sort(ready_.begin(), ready_.end());
-    const auto below = open_.empty() ? ready_.end() : std::lower_bound(ready_.begin(), ready_.end(), *open_.begin());
     std::vector<ack> out;
-    if (below != ready_.begin()) out.push_back({*(below - 1), below - ready_.begin() > 1});
-    for (auto at = below; at != ready_.end(); ++at) out.push_back({*at, false});
-    ready_.clear();
+    std::uint64_t up_to = 0;
+    std::size_t count = 0;
+    for (; !states_.empty() && states_.front() != state::open; states_.pop_front(), ++first_) {
+      if (states_.front() != state::ready) continue;
+      up_to = first_;
+      ++count;
+    }
+    if (count > 0) out.push_back({up_to, count > 1});
+    for (std::size_t i = 0; count < ready_; ++i) {
+      if (states_[i] != state::ready) continue;
+      states_[i] = state::gone;
+      out.push_back({first_ + i, false});
+      ++count;
+    }
+    ready_ = 0;
     return out;
   }
 
   void clear() {
-    open_.clear();
-    ready_.clear();
+    states_.clear();
+    open_ = ready_ = 0;
   }
-  std::size_t open() const { return open_.size(); }
-  std::size_t ready() const { return ready_.size(); }
+  std::size_t open() const { return open_; }
+  std::size_t ready() const { return ready_; }
 
 private:
-  std::set<std::uint64_t> open_;
-  std::vector<std::uint64_t> ready_;
+  enum class state : std::uint8_t { open, ready, gone };
+
+  bool settle(std::uint64_t tag, state to) {
+    if (tag < first_ || tag >= first_ + states_.size() || states_[tag - first_] != state::open) return false;
+    states_[tag - first_] = to;
+    --open_;
+    return true;
+  }
+
+  std::deque<state> states_;
+  std::uint64_t first_ = 1;  // tag of states_.front()
+  std::size_t open_ = 0, ready_ = 0;
 };
 
 }  // namespace horizons::rabbitmq

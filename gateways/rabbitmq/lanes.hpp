@@ -2,7 +2,6 @@
 // Pure value; bounded by the prefetch.
 #pragma once
 
-#include <deque>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -14,28 +13,32 @@ namespace horizons::rabbitmq {
 template <class Item>
 class lanes {
 public:
-  /// True: nobody is before it, begin now.
-  bool add(const std::string& key, Item item) {
-    auto& lane = lanes_[key];
-    lane.push_back(std::move(item));
-    return lane.size() == 1;
+  /// True: nobody is before it, begin now. False: it waits.
+  bool add(const std::string& key, const Item& item) {
+    const auto [at, is_new] = lanes_.try_emplace(key);
+    if (!is_new) at->second.push_back(item);
+    return is_new;
   }
 
-  /// The lane's first item is finished; returns the one to begin now.
+  /// The item of that key that was begun is finished; returns the one to begin now.
   std::optional<Item> done(const std::string& key) {
     const auto at = lanes_.find(key);
     if (at == lanes_.end()) return std::nullopt;
-    at->second.pop_front();
-    if (!at->second.empty()) return at->second.front();
-    lanes_.erase(at);
-    return std::nullopt;
+    auto& waiting = at->second;
+    if (waiting.empty()) {
+      lanes_.erase(at);
+      return std::nullopt;
+    }
+    auto next = std::move(waiting.front());
+    waiting.erase(waiting.begin());  // more than a few of one job at a time are rare
+    return next;
   }
 
-  /// The whole lane, in order: nobody works on it any more.
+  /// Those that wait, in order; nobody works on this key any more.
   std::vector<Item> give_up(const std::string& key) {
     const auto at = lanes_.find(key);
     if (at == lanes_.end()) return {};
-    std::vector<Item> all(std::make_move_iterator(at->second.begin()), std::make_move_iterator(at->second.end()));
+    auto all = std::move(at->second);
     lanes_.erase(at);
     return all;
   }
@@ -44,7 +47,7 @@ public:
   std::size_t size() const { return lanes_.size(); }
 
 private:
-  std::unordered_map<std::string, std::deque<Item>> lanes_;
+  std::unordered_map<std::string, std::vector<Item>> lanes_;  // what waits, by key
 };
 
 }  // namespace horizons::rabbitmq

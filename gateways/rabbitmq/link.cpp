@@ -7,7 +7,8 @@ namespace horizons::rabbitmq {
 namespace {
 
 constexpr kit::milliseconds settled_after{5'000};  // a connection that ends sooner is one more failure in a row
-constexpr int events_per_turn = 2'000;             // then other messages of the actor have their turn
+/// Then other messages of the actor have their turn: what is finished is acknowledged while more is on its way.
+constexpr int events_per_turn = 128;
 
 }  // namespace
 
@@ -26,12 +27,6 @@ link::link(kit::context& self, const options& o, const std::string& role, link_m
 link::~link() {
   metrics_.connected = false;
   connection_.reset();  // before the watch, which it uses
-}
-
-std::function<void()> link::guarded(std::function<void(link&)> f) {
-  return [weak = weak_from_this(), f = std::move(f)] {
-    if (auto alive = weak.lock()) f(*alive);
-  };
 }
 
 void link::start() {

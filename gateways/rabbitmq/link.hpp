@@ -8,6 +8,7 @@
 #include <string>
 
 #include "gateways/rabbitmq/connection.hpp"
+#include "gateways/rabbitmq/guarded.hpp"
 #include "gateways/rabbitmq/metrics.hpp"
 #include "gateways/rabbitmq/options.hpp"
 #include "gateways/rabbitmq/reconnect.hpp"
@@ -15,7 +16,7 @@
 
 namespace horizons::rabbitmq {
 
-class link : public std::enable_shared_from_this<link> {
+class link : public guarded_state<link> {
 public:
   struct hooks {
     /// A fresh connection: open channels, declare, consume. On an error the next host is tried.
@@ -48,8 +49,6 @@ private:
   void drop(const error& why);
   void serve_heartbeats(std::uint64_t of_connection);
   void set_blocked(bool on);
-  /// Runs `f` in the actor unless this link is gone.
-  std::function<void()> guarded(std::function<void(link&)> f);
 
   kit::context& self_;
   const options options_;

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "gateways/rabbitmq/field.hpp"
+#include "messages/result.hpp"
 
 namespace horizons::rabbitmq {
 
@@ -72,6 +73,11 @@ struct channel_closed {
   int code = 0;
   std::string text;
 };
+
+/// Without the channel that the broker closed the connection is of no use to its owner.
+inline error to_error(const channel_closed& c) {
+  return {error_code::unavailable, "channel closed by the broker: " + c.text};
+}
 
 using broker_event = std::variant<delivery, confirmed, returned, cancelled, blocked, unblocked, channel_closed>;
 

@@ -1,5 +1,6 @@
 #include "gateways/rabbitmq/relay.hpp"
 
+#include "gateways/rabbitmq/guarded.hpp"
 #include "gateways/rabbitmq/link.hpp"
 #include "gateways/rabbitmq/relay_flow.hpp"
 #include "gateways/rabbitmq/relay_message.hpp"
@@ -17,19 +18,18 @@ constexpr std::size_t page_events = 500;
 constexpr std::size_t read_below = 1'500;  // events held: below this the next page is read
 constexpr std::uint64_t mark_events = 5'000;
 constexpr milliseconds mark_every = 200ms, journal_max = 10s, retry_after = 500ms;
-constexpr int publishes_per_read = 128;  // then the confirms that have come are read
+constexpr int burst_max = 128;  // messages; then the confirms that have come are read
 
-class relay_actor : public std::enable_shared_from_this<relay_actor> {
+class relay_actor : public guarded_state<relay_actor> {
 public:
   relay_actor(kit::context& self, bridges::services s, options o, std::shared_ptr<metrics> m)
       : self_(self), services_(std::move(s)), options_(std::move(o)), metrics_(std::move(m)) {}
 
   void start() {
-    const auto weak = weak_from_this();
-    link_ = std::make_shared<link>(
-        self_, options_, "relay", metrics_->relay,
-        link::hooks{[weak](connection& c) { return weak.lock()->up(c); },
-                    [weak](broker_event& e) { weak.lock()->take(e); }, [weak](const error&) { weak.lock()->down(); }});
+    link_ = std::make_shared<link>(self_, options_, "relay", metrics_->relay,
+                                   link::hooks{guarded([](relay_actor& me, connection& c) { return me.up(c); }),
+                                               guarded([](relay_actor& me, broker_event& e) { me.take(e); }),
+                                               guarded([](relay_actor& me, const error&) { me.down(); })});
     link_->start();
     claim();
     self_.on_stop([this] { stop(); });
@@ -69,10 +69,8 @@ private:
                       flow_.emplace(done, options_.window);
                       marked_to_ = done;
                     }
-                    const auto weak = weak_from_this();
-                    self_.monitor(services_.writer, [weak](const kit::exit_cause&) {
-                      if (auto me = weak.lock()) me->claim();
-                    });
+                    self_.monitor(services_.writer,
+                                  guarded([](relay_actor& me, const kit::exit_cause&) { me.claim(); }));
                     read();
                     pump();
                   });
@@ -139,8 +137,7 @@ private:
   // -- the broker -----------------------------------------------------------------------------------------------------
 
   result<void> up(connection& c) {
-    if (auto open = c.open_channel(publishing); !open) return open;
-    if (auto confirms = c.confirm_select(publishing); !confirms) return confirms;
+    if (auto open = c.open_confirming(publishing); !open) return open;
     if (auto ready = topology_.up(c); !ready) return ready;
     self_.mailbox_executor()(guarded([](relay_actor& me) { me.pump(); }));
     return {};
@@ -156,7 +153,7 @@ private:
       settle(*c);
     } else if (const auto* closed = std::get_if<channel_closed>(&e)) {
       topology_.doubt();  // 404: an exchange is gone
-      return link_->lost({error_code::unavailable, "channel closed by the broker: " + closed->text});
+      return link_->lost(to_error(*closed));
     } else if (std::holds_alternative<returned>(e)) {
       ++metrics_->relay.returned;
     }
@@ -176,13 +173,12 @@ private:
     mark_soon();
   }
 
-  void pump() {
-    if (pumping_ || stopping_ || !flow_) return;
-    pumping_ = true;
+  /// Publishes what may go now; returns how many.
+  result<int> send_burst(connection& c) {
+    const connection::burst together(c);
+    const auto now = self_.now();
     int sent = 0;
-    while (auto* c = link_->up()) {
-      if (link_->blocked()) break;
-      const auto now = self_.now();
+    while (sent < burst_max) {
       const event* e = flow_->next(now);
       if (!e) break;
       const auto m = to_message(*e, {.node = options_.node}, options_.format);
@@ -191,13 +187,28 @@ private:
         mark_soon();
         continue;
       }
-      if (auto done = c->publish(publishing, *m, false); !done) {
-        link_->lost(done.error());
+      if (auto done = c.publish(publishing, *m, false); !done) return failure(std::move(done.error()));
+      flow_->sent(now);
+      ++sent;
+    }
+    metrics_->relay.published += static_cast<std::uint64_t>(sent);
+    return sent;
+  }
+
+  void pump() {
+    if (pumping_ || stopping_ || !flow_) return;
+    pumping_ = true;
+    int sent = 0;
+    while (auto* c = link_->up()) {
+      if (link_->blocked()) break;
+      const auto some = send_burst(*c);
+      if (!some) {
+        link_->lost(some.error());
         break;
       }
-      flow_->sent(now);
-      ++metrics_->relay.published;
-      if (++sent % publishes_per_read == 0) link_->drain();
+      sent += *some;
+      if (*some < burst_max) break;
+      link_->drain();
     }
     pumping_ = false;
     metrics_->relay.unconfirmed = flow_->unconfirmed();
@@ -220,12 +231,6 @@ private:
     if (!flow_ || (flow_->done_to() == marked_to_ && !marking_)) return self_.quit();
     self_.after(2s, guarded([](relay_actor& me) { me.self_.quit(); }));
     mark();
-  }
-
-  std::function<void()> guarded(std::function<void(relay_actor&)> f) {
-    return [weak = weak_from_this(), f = std::move(f)] {
-      if (auto alive = weak.lock()) f(*alive);
-    };
   }
 
   kit::context& self_;

@@ -1,13 +1,14 @@
 #include "gateways/rabbitmq/source.hpp"
 
-#include <deque>
-
 #include "gateways/rabbitmq/answer.hpp"
 #include "gateways/rabbitmq/delivery_ledger.hpp"
+#include "gateways/rabbitmq/guarded.hpp"
+#include "gateways/rabbitmq/inbox.hpp"
 #include "gateways/rabbitmq/lanes.hpp"
 #include "gateways/rabbitmq/outbox.hpp"
 #include "gateways/rabbitmq/submission.hpp"
 #include "gateways/rabbitmq/topology_keeper.hpp"
+#include "gateways/rabbitmq/waiting_room.hpp"
 #include "messages/ulid.hpp"
 #include "runtime/telemetry/log.hpp"
 
@@ -20,7 +21,6 @@ using kit::milliseconds;
 
 constexpr std::uint16_t consuming = 1, publishing = 2, declaring = 3;  // channels
 constexpr milliseconds retry_first = 50ms, retry_max = 5s;
-constexpr milliseconds congested_first = 100ms, congested_max = 5s;
 /// A message that is held longer goes back to the queue: RabbitMQ closes the channel of a consumer that has not
 /// acknowledged within 30 minutes (consumer_timeout).
 constexpr milliseconds hold_max = 20min;
@@ -32,7 +32,9 @@ constexpr milliseconds ack_after = 5ms;       // this long after the first
 /// One delivery while it is worked on.
 struct work {
   delivery d;
-  submission what;
+  std::optional<submission> read;  // nullopt: given to the house; what is tried again is read again
+  std::string lane, job_id;
+  std::uint64_t generation = 0;  // of the connection it came by
   int attempts = 0;
   kit::instant began{};
   timestamp first_failed_at{};
@@ -40,18 +42,24 @@ struct work {
 };
 using work_ptr = std::shared_ptr<work>;
 
-class source_actor : public std::enable_shared_from_this<source_actor> {
+struct answered {
+  work_ptr w;
+  result<bridges::handled> how;
+};
+
+class source_actor : public guarded_state<source_actor> {
 public:
   source_actor(kit::context& self, bridges::services s, options o, std::shared_ptr<metrics> m)
       : self_(self), services_(std::move(s)), options_(std::move(o)), metrics_(std::move(m)) {}
 
   void start() {
-    const auto weak = weak_from_this();
-    link_ = std::make_shared<link>(
-        self_, options_, "source", metrics_->source,
-        link::hooks{[weak](connection& c) { return weak.lock()->up(c); },
-                    [weak](broker_event& e) { weak.lock()->take(e); }, [weak](const error&) { weak.lock()->down(); }});
+    link_ = std::make_shared<link>(self_, options_, "source", metrics_->source,
+                                   link::hooks{guarded([](source_actor& me, connection& c) { return me.up(c); }),
+                                               guarded([](source_actor& me, broker_event& e) { me.take(e); }),
+                                               guarded([](source_actor& me, const error&) { me.down(); })});
     outbox_.emplace(*link_, publishing, metrics_->source);
+    answers_ = std::make_shared<inbox<answered>>(
+        [run = self_.mailbox_executor(), take = guarded([](source_actor& me) { me.take_answers(); })] { run(take); });
     link_->start();
     self_.on_stop([this] { stop(); });
   }
@@ -59,7 +67,7 @@ public:
   bridges::bridge_health how() const {
     if (!link_->up()) return {false, link_->state()};
     if (!topology_.fault().empty()) return {true, topology_.fault()};
-    if (!congested_.empty())
+    if (!no_room_.empty())
       return {true, "the queue of jobs is full: submissions wait in " + std::string(submissions_queue)};
     return {true, link_->state()};
   }
@@ -69,8 +77,7 @@ private:
 
   result<void> up(connection& c) {
     ++generation_;
-    if (auto open = c.open_channel(publishing); !open) return open;
-    if (auto confirms = c.confirm_select(publishing); !confirms) return confirms;
+    if (auto open = c.open_confirming(publishing); !open) return open;
     if (auto ready = topology_.up(c); !ready) return ready;
     if (!topology_.usable()) return failure(error_code::unavailable, topology_.fault());
     if (auto open = c.open_channel(consuming); !open) return open;
@@ -91,10 +98,7 @@ private:
     ++generation_;
     unacked_.clear();
     lanes_.clear();
-    congested_.clear();
-    probe_.reset();
-    asking_ = false;
-    congested_backoff_ = congested_first;
+    no_room_ = {};
     outbox_->clear();
     metrics_->source.unacked = 0;
   }
@@ -103,10 +107,7 @@ private:
     std::visit(overloaded{[this](delivery& d) { receive(std::move(d)); }, [this](const confirmed& c) { settle(c); },
                           [this](const returned& r) { outbox_->mark_returned(r); },
                           [this](const cancelled&) { consume_again(); },
-                          [this](const channel_closed& c) {
-                            link_->lost({error_code::unavailable, "channel closed by the broker: " + c.text});
-                          },
-                          [](const auto&) {}},
+                          [this](const channel_closed& c) { link_->lost(to_error(c)); }, [](const auto&) {}},
                e);
   }
 
@@ -127,51 +128,65 @@ private:
     ++metrics_->source.delivered;
     if (d.redelivered) ++metrics_->source.redelivered;
     if (stopping_) return;  // it stays unacknowledged and goes to somebody else
-    unacked_.delivered(d.tag);
+    if (!unacked_.delivered(d.tag))
+      return link_->lost({error_code::unavailable, "the broker numbers deliveries out of order"});
     metrics_->source.unacked = unacked_.open();
     auto w = std::make_shared<work>();
     w->began = self_.now();
+    w->generation = generation_;
     w->d = std::move(d);
+    if (!read(w)) return;
+    w->lane = w->read->lane;
+    const auto& incoming = w->read->what;
+    w->job_id = incoming.what.job_id.empty() ? incoming.fallback_job_id : incoming.what.job_id;
+    if (lanes_.add(w->lane, w)) begin(w);
+  }
+
+  bool read(const work_ptr& w) {
     auto read = read_submission(w->d.what);
-    if (auto* no = std::get_if<refusal>(&read)) return refuse(w, no->reason, no->why);
-    w->what = std::move(std::get<submission>(read));
-    if (lanes_.add(w->what.lane, w)) begin(w);
+    if (auto* no = std::get_if<refusal>(&read)) {
+      refuse(w, no->reason, no->why);
+      return false;
+    }
+    w->read = std::move(std::get<submission>(read));
+    return true;
   }
 
   void begin(const work_ptr& w) {
+    if (!w->read && !read(w)) return;
     ++w->attempts;
-    auto incoming = w->what.what;
-    services_.handle(std::move(incoming), [run = self_.mailbox_executor(), weak = weak_from_this(), w,
-                                           generation = generation_](result<bridges::handled> r) {
-      run([weak, w, generation, r = std::move(r)]() mutable {
-        if (auto me = weak.lock(); me && me->generation_ == generation) me->handled(w, std::move(r));
-      });
+    auto incoming = std::move(w->read->what);
+    w->read.reset();
+    services_.handle(std::move(incoming), [answers = answers_, w](result<bridges::handled> r) {
+      answers->put({w, std::move(r)});
     });
   }
 
+  void take_answers() {
+    for (auto& each : answers_->take())
+      if (each.w->generation == generation_) handled(each.w, std::move(each.how));
+  }
+
   void handled(const work_ptr& w, result<bridges::handled> r) {
+    if (!r) {
+      if (w->attempts == 1) w->first_failed_at = self_.utc();
+      if (r.error().code == error_code::limit_exceeded) return wait_for_room(w);
+    }
+    for (const auto& each : no_room_.answered(w)) begin(each);
+    if (!r && bridges::may_pass(r.error().code)) return try_again(w, r.error());
     if (r) {
       count(r->what);
       answer(w, [&] { return accepted(w->d.what.properties, r->job); });
       finish(w);
-      if (w == probe_) decongest();
-      return next(w);
+    } else {
+      refuse(w, std::string(to_string(r.error().code)), r.error());
     }
-    if (w->attempts == 1) w->first_failed_at = self_.utc();
-    if (r.error().code == error_code::limit_exceeded) return wait_for_room(w);
-    if (w == probe_) decongest();
-    if (bridges::may_pass(r.error().code)) return try_again(w, r.error());
-    refuse(w, std::string(to_string(r.error().code)), r.error());
-    next(w);
+    if (auto following = lanes_.done(w->lane)) begin(*following);
   }
 
   void count(bridges::handled::outcome o) {
     using outcome = bridges::handled::outcome;
     ++(o == outcome::applied ? metrics_->applied : o == outcome::repeated ? metrics_->repeated : metrics_->rejected);
-  }
-
-  void next(const work_ptr& w) {
-    if (auto following = lanes_.done(w->what.lane)) begin(*following);
   }
 
   void try_again(const work_ptr& w, const error& why) {
@@ -181,47 +196,30 @@ private:
     w->backoff = std::min(w->backoff * 2, retry_max);
   }
 
-  // -- the queue of jobs is full --------------------------------------------------------------------------------------
-
   /// Nothing is acknowledged and so, with the prefetch used up, nothing more is read. One message asks again.
   void wait_for_room(const work_ptr& w) {
     if (self_.now() - w->began > hold_max) {
-      if (w == probe_) probe_.reset();
-      return give_back(w, {error_code::limit_exceeded, "the queue of jobs is full"});
+      const auto others = no_room_.answered(w);
+      give_back(w, {error_code::limit_exceeded, "the queue of jobs is full"});
+      for (const auto& each : others) begin(each);
+      return;
     }
-    if (congested_.empty() && w != probe_) ++metrics_->congested;
-    if (w == probe_)
-      congested_.push_front(std::exchange(probe_, nullptr));
-    else
-      congested_.push_back(w);
-    if (asking_ || probe_) return;
-    asking_ = true;
-    after(congested_backoff_, [](source_actor& me) { me.ask_again(); });
-    congested_backoff_ = std::min(congested_backoff_ * 2, congested_max);
-  }
-
-  void ask_again() {
-    asking_ = false;
-    if (congested_.empty()) return;
-    probe_ = std::move(congested_.front());
-    congested_.pop_front();
-    begin(probe_);
-  }
-
-  void decongest() {
-    probe_.reset();
-    congested_backoff_ = congested_first;
-    for (const auto& w : std::exchange(congested_, {})) begin(w);
+    if (no_room_.empty()) ++metrics_->congested;
+    if (const auto pause = no_room_.wait(w))
+      after(*pause, [](source_actor& me) {
+        if (const auto next = me.no_room_.ask()) me.begin(next);
+      });
   }
 
   /// Back to the queue with its whole lane, in order.
   void give_back(const work_ptr& w, const error& why) {
     log::warn("rabbitmq: submissions go back to the queue", {{"error", why.text}});
-    auto* c = link_->up();
-    for (const auto& each : lanes_.give_up(w->what.lane)) {
-      if (!c || !unacked_.withdrawn(each->d.tag)) continue;
+    auto all = lanes_.give_up(w->lane);
+    all.insert(all.begin(), w);
+    for (const auto& each : all) {
+      if (!link_->up() || !unacked_.withdrawn(each->d.tag)) continue;
       ++metrics_->source.requeued;
-      if (auto done = c->nack(consuming, each->d.tag, false, true); !done) return link_->lost(done.error());
+      if (auto done = link_->up()->nack(consuming, each->d.tag, false, true); !done) return link_->lost(done.error());
     }
     metrics_->source.unacked = unacked_.open();
   }
@@ -234,11 +232,13 @@ private:
     // Many with one frame: each acknowledgement is a round of consensus on a quorum queue.
     if (stopping_ || unacked_.ready() * acks_per_prefetch >= options_.prefetch) return flush();
     if (std::exchange(flushing_, true)) return;
-    self_.after(ack_after, guarded([](source_actor& me) { me.flush(); }));
+    self_.after(ack_after, guarded([](source_actor& me) {
+                  me.flushing_ = false;
+                  me.flush();
+                }));
   }
 
   void flush() {
-    flushing_ = false;
     auto* c = link_->up();
     if (!c) return;
     metrics_->source.acked += unacked_.ready();
@@ -259,7 +259,6 @@ private:
       ++metrics_->dropped;
       return finish(w);
     }
-    const auto& c = w->what.what.what;
     auto l = std::make_shared<outbox::letter>();
     l->text = to_letter(w->d.what,
                         {.letter_id = make_ulid(self_.utc()),
@@ -268,7 +267,7 @@ private:
                          .attempts = std::max(w->attempts, 1),
                          .first_failed_at = w->first_failed_at,
                          .last_failed_at = self_.utc(),
-                         .job_id = c.job_id.empty() ? w->what.what.fallback_job_id : c.job_id},
+                         .job_id = w->job_id},
                         options_.hosts.front().user);
     l->stored = [this, w] {
       ++metrics_->dead_lettered;
@@ -330,12 +329,6 @@ private:
                 }));
   }
 
-  std::function<void()> guarded(std::function<void(source_actor&)> f) {
-    return [weak = weak_from_this(), f = std::move(f)] {
-      if (auto alive = weak.lock()) f(*alive);
-    };
-  }
-
   kit::context& self_;
   bridges::services services_;
   const options options_;
@@ -343,16 +336,14 @@ private:
   topology_keeper topology_{options_, *metrics_, declaring};
   std::shared_ptr<link> link_;
   std::optional<outbox> outbox_;
+  std::shared_ptr<inbox<answered>> answers_;
   std::uint64_t generation_ = 0;  // of the connection: what belongs to an older one is dropped
   std::string consumer_;
   int consumers_ = 0;
   bool flushing_ = false, stopping_ = false, left_ = false;
   delivery_ledger unacked_;
   lanes<work_ptr> lanes_;
-  std::deque<work_ptr> congested_;  // refused for want of room; at most the prefetch
-  work_ptr probe_;                  // the one of them that asks again
-  bool asking_ = false;
-  milliseconds congested_backoff_ = congested_first;
+  waiting_room<work_ptr> no_room_;
 };
 
 }  // namespace

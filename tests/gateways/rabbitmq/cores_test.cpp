@@ -7,6 +7,7 @@
 
 #include "gateways/rabbitmq/confirm_ledger.hpp"
 #include "gateways/rabbitmq/delivery_ledger.hpp"
+#include "gateways/rabbitmq/inbox.hpp"
 #include "gateways/rabbitmq/lanes.hpp"
 #include "gateways/rabbitmq/metrics.hpp"
 #include "gateways/rabbitmq/reconnect.hpp"
@@ -104,7 +105,7 @@ TEST(RabbitmqDeliveryLedger, AcknowledgesExactlyWhatIsFinished) {
     for (int step = 0; step < 200; ++step) {
       const auto dice = random() % 10;
       if (dice < 4) {
-        ledger.delivered(++tags);
+        ASSERT_TRUE(ledger.delivered(++tags));
         open[tags] = false;
       } else if (dice < 8 && !open.empty()) {
         auto at = std::next(open.begin(), static_cast<long>(random() % open.size()));
@@ -134,10 +135,11 @@ TEST(RabbitmqDeliveryLedger, AcknowledgesExactlyWhatIsFinished) {
 
 TEST(RabbitmqDeliveryLedger, OneFrameForManyFinishedInOrder) {
   delivery_ledger ledger;
-  for (std::uint64_t tag = 1; tag <= 100; ++tag) ledger.delivered(tag);
+  for (std::uint64_t tag = 1; tag <= 100; ++tag) EXPECT_TRUE(ledger.delivered(tag));
   for (std::uint64_t tag = 99; tag >= 1; --tag) ledger.finished(tag);
   EXPECT_EQ(ledger.flush(), (std::vector<delivery_ledger::ack>{{99, true}}));
   EXPECT_EQ(ledger.open(), 1u);
+  EXPECT_FALSE(ledger.delivered(102)) << "101 is missing: it could be acknowledged with the others";
 }
 
 TEST(RabbitmqLanes, KeepOrderPerKey) {
@@ -170,14 +172,44 @@ TEST(RabbitmqLanes, KeepOrderPerKey) {
   }
 }
 
-TEST(RabbitmqLanes, GivesUpAWholeLaneInOrder) {
+TEST(RabbitmqLanes, GivesUpWhatWaitsInOrder) {
   lanes<int> all;
   EXPECT_TRUE(all.add("a", 1));
   EXPECT_FALSE(all.add("a", 2));
-  EXPECT_TRUE(all.add("b", 3));
-  EXPECT_EQ(all.give_up("a"), (std::vector<int>{1, 2}));
+  EXPECT_FALSE(all.add("a", 3));
+  EXPECT_TRUE(all.add("b", 4));
+  EXPECT_EQ(all.give_up("a"), (std::vector<int>{2, 3}));
   EXPECT_EQ(all.done("a"), std::nullopt);
   EXPECT_EQ(all.size(), 1u);
+}
+
+/// Nothing is lost or told twice, however many put at once; whoever finds it empty wakes the owner.
+TEST(RabbitmqInbox, WakesOncePerHandful) {
+  constexpr int threads = 4, each = 5'000;
+  std::atomic<int> wakes{0};
+  inbox<int> all([&] { ++wakes; });
+  std::vector<std::thread> putters;
+  for (int t = 0; t < threads; ++t)
+    putters.emplace_back([&, t] {
+      for (int i = 0; i < each; ++i) all.put(t * each + i);
+    });
+  std::vector<int> seen;
+  std::array<int, threads> last;
+  last.fill(-1);
+  int handfuls = 0;
+  while (seen.size() < threads * each) {
+    const auto some = all.take();
+    handfuls += !some.empty();
+    for (const int item : some) {
+      ASSERT_GT(item, last[static_cast<std::size_t>(item / each)]) << "out of order";
+      last[static_cast<std::size_t>(item / each)] = item;
+      seen.push_back(item);
+    }
+  }
+  for (auto& p : putters) p.join();
+  EXPECT_EQ(wakes, handfuls);
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(std::unique(seen.begin(), seen.end()), seen.end());
 }
 
 TEST(RabbitmqMetrics, AreOnThePage) {
