@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -52,8 +53,9 @@ struct ask_time {
 
 using questions_api = kit::accepts<ask_cluster, ask_topics, ask_facts, ask_time>;
 
-/// For spawn_blocking. No question waits longer than `limit` for each of the requests it takes.
+/// For spawn_blocking. No question waits longer than `limit` for each of the (up to four) requests it takes, and none
+/// once they are given up.
 kit::actor_body broker_questions(std::shared_ptr<client> asker, std::function<result<void>()> create_topics,
-                                 milliseconds limit = milliseconds{5'000});
+                                 std::stop_token given_up, milliseconds limit = milliseconds{5'000});
 
 }  // namespace horizons::kafka

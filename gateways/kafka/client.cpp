@@ -1,8 +1,13 @@
 #include "gateways/kafka/client.hpp"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <condition_variable>
+#include <cstdio>
 #include <mutex>
 #include <thread>
 
@@ -227,6 +232,28 @@ bool run_within(milliseconds limit, std::function<void()> work) {
   return shared->changed.wait_for(lock, limit, [&] { return shared->ended; });
 }
 
+namespace {
+
+std::atomic<int> outliving = 0;
+
+}  // namespace
+
+outliving_threads::outliving_threads() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    ::on_exit(
+        [](int status, void*) {
+          if (outliving == 0) return;
+          std::fflush(nullptr);
+          ::_exit(status);
+        },
+        nullptr);
+  });
+  ++outliving;
+}
+
+outliving_threads::~outliving_threads() { --outliving; }
+
 result<client> client::open(client_role role, const kafka_options& o, const setting_list& own, hooks h) {
   if (auto ok = validate(o); !ok) return failure(ok.error());
   const auto settings = settings_of(role, o, own);
@@ -251,7 +278,10 @@ client::client(rd_kafka_t* rk, std::string id, milliseconds close_limit)
     : rk_(rk), id_(std::move(id)), close_limit_(close_limit) {}
 
 client::client(client&& other) noexcept
-    : rk_(std::exchange(other.rk_, nullptr)), id_(std::move(other.id_)), close_limit_(other.close_limit_) {}
+    : rk_(std::exchange(other.rk_, nullptr)),
+      id_(std::move(other.id_)),
+      close_limit_(other.close_limit_),
+      abandoned_(other.abandoned_) {}
 
 client& client::operator=(client&& other) noexcept {
   if (this != &other) {
@@ -259,6 +289,7 @@ client& client::operator=(client&& other) noexcept {
     rk_ = std::exchange(other.rk_, nullptr);
     id_ = std::move(other.id_);
     close_limit_ = other.close_limit_;
+    abandoned_ = other.abandoned_;
   }
   return *this;
 }
@@ -266,13 +297,21 @@ client& client::operator=(client&& other) noexcept {
 client::~client() { close(); }
 
 void client::close() noexcept {
-  if (!rk_) return;
+  if (!rk_ || abandoned_) return;
   // K4: destroying may hang. A consumer was closed before (source.cpp); RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE keeps
   // destroy from closing it once more.
   auto* rk = std::exchange(rk_, nullptr);
-  if (!run_within(close_limit_, [rk] { rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }))
+  const auto alive = std::make_shared<outliving_threads>();
+  if (!run_within(close_limit_, [rk, alive] { rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }))
     log::error("a Kafka client did not close in time and is given up",
                {{"client", id_}, {"limit_ms", std::to_string(close_limit_.count())}});
+}
+
+void client::abandon() noexcept {
+  static const auto& alive = *new outliving_threads;  // until the process ends
+  (void)alive;
+  abandoned_ = true;
+  rd_kafka_set_log_level(rk_, 0);  // whatever it goes through from now on is of no interest
 }
 
 result<std::string> client::cluster_id(milliseconds limit) const {

@@ -82,7 +82,7 @@ result<void> to_result(rd_kafka_error_t* e, std::string_view what);
 partition_list_ptr make_partition_list(int capacity = 8);
 
 /// One librdkafka instance. Destroying it waits at most `close_limit`: an instance that hangs (K4) is given up to a
-/// thread of its own, told in the log and counted.
+/// thread of its own and told in the log.
 class client {
 public:
   struct hooks {
@@ -99,6 +99,9 @@ public:
 
   rd_kafka_t* get() const { return rk_; }
   const std::string& id() const { return id_; }  // client.id, unique (K3)
+
+  /// It is never destroyed, because that would abort the process (K4): its threads go on until the process ends.
+  void abandon() noexcept;
 
   /// What the cluster calls itself; waits for a first connection. Error: unavailable.
   result<std::string> cluster_id(milliseconds limit) const;
@@ -118,10 +121,20 @@ private:
   rd_kafka_t* rk_ = nullptr;
   std::string id_;
   milliseconds close_limit_{};
+  bool abandoned_ = false;  // read by whoever destroys it only
 };
 
 /// Runs `work` on a thread of its own; false when it has not ended within `limit` (it goes on by itself, and whatever
 /// it holds is leaked on purpose).
 bool run_within(milliseconds limit, std::function<void()> work);
+
+/// While one of these lives, threads of librdkafka may outlive `main`: the process then ends without destroying its
+/// static objects, which those threads may still use.
+class outliving_threads {
+public:
+  outliving_threads();
+  ~outliving_threads();
+  outliving_threads(const outliving_threads&) = delete;
+};
 
 }  // namespace horizons::kafka

@@ -1,5 +1,7 @@
 #include "gateways/kafka/consumer.hpp"
 
+#include <thread>
+
 #include "runtime/telemetry/log.hpp"
 
 namespace horizons::kafka {
@@ -27,6 +29,28 @@ std::vector<partition_id> from_list(const rd_kafka_topic_partition_list_t* list)
 
 void on_event(rd_kafka_t*, void* wake) { (*static_cast<std::function<void()>*>(wake))(); }
 
+/// K4: librdkafka 2.0.2 aborts when a consumer is destroyed that has joined a group and was never told its part of it
+/// (the sticky assignor has no state to free then). `assigned`: it was told once.
+void forget(client& c, bool assigned) {
+  if (!assigned) c.abandon();
+}
+
+/// Answers the group until it has been left, on a thread of its own.
+void leave_group(std::shared_ptr<client> c, queue_ptr control, bool assigned) {
+  std::thread([c = std::move(c), control = std::move(control), assigned,
+               alive = std::make_shared<outliving_threads>()]() mutable {
+    while (rd_kafka_consumer_closed(c->get()) != 1) {
+      const event_ptr e(rd_kafka_queue_poll(control.get(), 100));
+      if (rd_kafka_event_type(e.get()) != RD_KAFKA_EVENT_REBALANCE) continue;
+      assigned |= rd_kafka_event_error(e.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+      // Of one that closes, librdkafka takes every answer as "I read nothing any more".
+      const error_ptr ignored(rd_kafka_incremental_assign(c->get(), make_partition_list().get()));
+    }
+    control.reset();
+    forget(*c, assigned);
+  }).detach();
+}
+
 }  // namespace
 
 result<std::unique_ptr<consumer>> consumer::open(const kafka_options& options, std::function<void()> wake) {
@@ -49,6 +73,12 @@ consumer::consumer(std::shared_ptr<client> c, std::function<void()> wake)
 consumer::~consumer() {
   rd_kafka_queue_cb_event_enable(control_.get(), nullptr, nullptr);
   rd_kafka_queue_cb_event_enable(records_.get(), nullptr, nullptr);
+  if (!subscribed_) return;
+  if (!closing_) begin_close();
+  if (closed() || !closing_)
+    forget(*client_, assigned_);
+  else
+    leave_group(client_, std::move(control_), assigned_);
 }
 
 result<void> consumer::subscribe(const std::vector<std::string>& topics) {
@@ -56,6 +86,7 @@ result<void> consumer::subscribe(const std::vector<std::string>& topics) {
   for (const auto& t : topics) rd_kafka_topic_partition_list_add(list.get(), t.c_str(), RD_KAFKA_PARTITION_UA);
   const auto code = rd_kafka_subscribe(client_->get(), list.get());
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failure(to_error(code, "subscribing"));
+  subscribed_ = true;
   return {};
 }
 
@@ -66,10 +97,12 @@ bool consumer::serve(const consumer_events& on, int most) {
     switch (rd_kafka_event_type(e.get())) {
       case RD_KAFKA_EVENT_REBALANCE: {
         const auto partitions = from_list(rd_kafka_event_topic_partition_list(e.get()));
-        if (rd_kafka_event_error(e.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        if (rd_kafka_event_error(e.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+          assigned_ = true;
           on.assigned(partitions);
-        else
+        } else {
           on.revoked(partitions);
+        }
         break;
       }
       case RD_KAFKA_EVENT_STATS:
@@ -98,7 +131,14 @@ bool consumer::serve(const consumer_events& on, int most) {
   return true;
 }
 
-event_ptr consumer::next_record() { return event_ptr(rd_kafka_queue_poll(records_.get(), 0)); }
+consumer::fetched consumer::next_record() {
+  for (;;) {
+    fetched f{event_ptr(rd_kafka_queue_poll(records_.get(), 0))};
+    if (!f.event) return f;
+    f.message = rd_kafka_event_message_next(f.event.get());
+    if (f.message && f.message->err == RD_KAFKA_RESP_ERR_NO_ERROR && f.message->rkt) return f;
+  }
+}
 
 result<void> consumer::assign(const std::vector<partition_offset>& partitions) {
   for (const auto& p : partitions)
@@ -139,7 +179,10 @@ void consumer::commit(const std::vector<partition_offset>& offsets) {
   rd_kafka_commit(client_->get(), list.get(), 1);
 }
 
-void consumer::begin_close() { to_result(rd_kafka_consumer_close_queue(client_->get(), control_.get()), "closing"); }
+void consumer::begin_close() {
+  const auto begun = to_result(rd_kafka_consumer_close_queue(client_->get(), control_.get()), "closing");
+  closing_ = begun.has_value();  // else it is closed already, or broken
+}
 
 bool consumer::closed() const { return rd_kafka_consumer_closed(client_->get()) == 1; }
 

@@ -34,14 +34,19 @@ public:
   /// `wake`: there may be something to serve or to take, and there was nothing; called on librdkafka's threads, must
   /// not call back.
   static result<std::unique_ptr<consumer>> open(const kafka_options& options, std::function<void()> wake);
+  /// Waits for nothing: whoever is not closed() leaves the group on a thread of its own.
   ~consumer();
   consumer(const consumer&) = delete;
 
   result<void> subscribe(const std::vector<std::string>& topics);
   /// Handles at most `most` events; whether more may wait. To be called once a second at least (K15).
   bool serve(const consumer_events& on, int most);
-  /// The next record, or null. Its message is good while the event lives.
-  event_ptr next_record();
+  struct fetched {
+    event_ptr event;
+    const rd_kafka_message_t* message = nullptr;  // good while the event lives; null: none
+  };
+  /// The next record, if there is one.
+  fetched next_record();
 
   /// Answers an assignment or a revocation of the group, with what is read (or read no longer) from now on; may be
   /// empty, and may be called again later with what took longer to decide.
@@ -55,7 +60,8 @@ public:
   /// Does not wait; failures come as events.
   void commit(const std::vector<partition_offset>& offsets);
 
-  /// Leaves the group: serve until closed() (K4: perhaps never).
+  /// Leaves the group: serve until closed(). That may take as long as the group is being rebalanced: the request to
+  /// leave stands behind the one to join, on one connection.
   void begin_close();
   bool closed() const;
 
@@ -67,6 +73,7 @@ private:
   std::shared_ptr<client> client_;
   std::function<void()> wake_;
   queue_ptr control_, records_;
+  bool subscribed_ = false, assigned_ = false, closing_ = false;
 };
 
 }  // namespace horizons::kafka

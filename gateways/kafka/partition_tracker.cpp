@@ -136,9 +136,8 @@ void partition_tracker::release(std::string_view lane) {
 }
 
 partition_tracker::flow partition_tracker::change_flow(bool hot) {
-  const bool over = held() >= limits_.window_max || bytes_ >= limits_.bytes_max;
   const bool under = held() <= limits_.window_max / 2 && bytes_ <= limits_.bytes_max / 2;
-  if (!paused_ && (over || hot)) {
+  if (!paused_ && (full() || hot)) {
     paused_ = true;
     return flow::pause;
   }

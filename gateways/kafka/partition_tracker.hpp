@@ -79,6 +79,7 @@ public:
   /// Whether reading should stop or go on; told once per change, so that nothing is resumed that was not paused (K1).
   /// `hot`: it holds more than its share; it is paused at that, too.
   enum class flow { keep, pause, resume };
+  bool full() const { return held() >= limits_.window_max || bytes_ >= limits_.bytes_max; }
   flow change_flow(bool hot = false);
   bool paused() const { return paused_; }
 

@@ -42,8 +42,11 @@ headers_ptr headers_of(const record& r) {
   return list;
 }
 
+/// By name; made again with every instance of librdkafka.
+using topics = std::map<std::string, topic_ptr, std::less<>>;
+
 struct entry {
-  std::string topic;
+  topics::value_type* topic;
   record_ptr what;
   std::uint64_t token;
   std::int32_t partition;
@@ -90,7 +93,7 @@ public:
     if (!fits(bytes))
       return failure(error_code::limit_exceeded, std::to_string(entries_.size()) + " records are under way; at most " +
                                                      std::to_string(options_.messages_max));
-    entries_.push_back({std::string(topic), std::move(r), token, partition, bytes, steady_clock::now()});
+    entries_.push_back({&named(topic), std::move(r), token, partition, bytes, steady_clock::now()});
     auto& e = entries_.back();
     e.self = std::prev(entries_.end());
     bytes_ += bytes;
@@ -130,15 +133,20 @@ private:
   }
 
   static error refusal(rd_kafka_resp_err_t code, const entry& e) {
-    return to_error(code, "topic " + e.topic + ", record of " + std::to_string(e.bytes) + " bytes");
+    return to_error(code, "topic " + e.topic->first + ", record of " + std::to_string(e.bytes) + " bytes");
   }
 
   // -- with the lock ------------------------------------------------------------------------------------------------
 
-  rd_kafka_topic_t* topic_of(const std::string& name) {
-    auto& topic = topics_[name];
-    if (!topic) topic.reset(rd_kafka_topic_new(client_->get(), name.c_str(), nullptr));
-    return topic.get();
+  topics::value_type& named(std::string_view topic) {
+    auto at = topics_.find(topic);
+    if (at == topics_.end()) at = topics_.emplace(topic, nullptr).first;
+    return *at;
+  }
+
+  rd_kafka_topic_t* handle_of(topics::value_type& topic) {
+    if (!topic.second) topic.second.reset(rd_kafka_topic_new(client_->get(), topic.first.c_str(), nullptr));
+    return topic.second.get();
   }
 
   void hand_over(entry& e) {
@@ -147,7 +155,7 @@ private:
     auto headers = headers_of(r);
     rd_kafka_vu_t v[8];
     std::size_t n = 0;
-    v[n].vtype = RD_KAFKA_VTYPE_RKT, v[n++].u.rkt = topic_of(e.topic);
+    v[n].vtype = RD_KAFKA_VTYPE_RKT, v[n++].u.rkt = handle_of(*e.topic);
     v[n].vtype = RD_KAFKA_VTYPE_PARTITION, v[n++].u.i32 = e.partition == by_key ? RD_KAFKA_PARTITION_UA : e.partition;
     v[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS, v[n++].u.i = 0;  // the value stays ours: `what` outlives the report
     v[n].vtype = RD_KAFKA_VTYPE_OPAQUE, v[n++].u.ptr = &e;
@@ -172,26 +180,25 @@ private:
     }
     const auto code = rd_kafka_error_code(failed.get());
     if (is_refusal(code))
-      finish(e, refusal(code, e), -1, -1);
+      finish(e, {.token = e.token, .refused = refusal(code, e)});
     else
-      broke(code, e.topic, rd_kafka_error_string(failed.get()));
+      broke(code, e.topic->first, rd_kafka_error_string(failed.get()));
   }
 
-  void finish(entry& e, std::optional<error> refused, std::int32_t partition, std::int64_t offset) {
-    const bool wakes = deliveries_.empty();
-    if (refused) {
+  void finish(entry& e, delivery d, steady_clock::time_point now = {}) {
+    must_wake_ |= deliveries_.empty();
+    if (d.refused) {
       ++metrics_->refused;
     } else {
       ++metrics_->acknowledged;
       metrics_->acknowledged_bytes += e.bytes;
-      metrics_->latency.add((steady_clock::now() - e.since).count(), 1);
+      metrics_->latency.add((now - e.since).count(), 1);
     }
-    deliveries_.push_back({e.token, std::move(refused), partition, offset});
+    deliveries_.push_back(std::move(d));
     bytes_ -= e.bytes;
     entries_.erase(e.self);
     metrics_->in_flight = static_cast<std::int64_t>(entries_.size());
     metrics_->in_flight_bytes = static_cast<std::int64_t>(bytes_);
-    must_wake_ |= wakes;
     if (entries_.empty()) changed_.notify_all();
   }
 
@@ -203,20 +210,20 @@ private:
     changed_.notify_all();
   }
 
-  void reported(const rd_kafka_message_t& m) {
+  void reported(const rd_kafka_message_t& m, steady_clock::time_point now) {
     auto& e = *static_cast<entry*>(m._private);
     e.sent = false;
     --sent_;
     if (m.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
       backoff_ = options_.backoff_first;
       brokers_down_ = false;
-      return finish(e, std::nullopt, m.partition, m.offset);
+      return finish(e, {.token = e.token, .refused = {}, .partition = m.partition, .offset = m.offset}, now);
     }
     if (is_refusal(m.err)) {
-      if (e.suspect) return finish(e, refusal(m.err, e), -1, -1);
+      if (e.suspect) return finish(e, {.token = e.token, .refused = refusal(m.err, e)});
       e.suspect = true;
     }
-    broke(m.err, e.topic, rd_kafka_err2str(m.err));
+    broke(m.err, e.topic->first, rd_kafka_err2str(m.err));
   }
 
   // -- the producer's thread ------------------------------------------------------------------------------------------
@@ -241,7 +248,7 @@ private:
     const auto now = steady_clock::now();
     if (entries_.empty() || now - entries_.front().since < silence || now < next_question_) return {};
     next_question_ = now + silence;
-    return entries_.front().topic;
+    return entries_.front().topic->first;
   }
 
   /// librdkafka waits without a word when nobody leads a topic or we may not see it.
@@ -258,8 +265,9 @@ private:
     const event_ptr event(rd_kafka_queue_poll(queue_.get(), static_cast<int>(limit.count())));
     switch (rd_kafka_event_type(event.get())) {  // none when null
       case RD_KAFKA_EVENT_DR: {
+        const auto now = steady_clock::now();
         const std::lock_guard lock(mutex_);
-        while (const auto* m = rd_kafka_event_message_next(event.get())) reported(*m);
+        while (const auto* m = rd_kafka_event_message_next(event.get())) reported(*m, now);
         break;
       }
       case RD_KAFKA_EVENT_ERROR: {
@@ -367,7 +375,7 @@ private:
     if (!opened) return failure(opened.error());
     client_.emplace(std::move(*opened));
     queue_.reset(rd_kafka_queue_get_main(client_->get()));
-    for (const auto& topic : options_.topics) topic_of(topic);
+    for (const auto& topic : options_.topics) handle_of(named(topic));
     return {};
   }
 
@@ -392,7 +400,7 @@ private:
   }
 
   void close() {
-    topics_.clear();
+    for (auto& [name, handle] : topics_) handle.reset();
     queue_.reset();
     client_.reset();
   }
@@ -404,7 +412,7 @@ private:
   // Replaced by the producer's thread, in phases in which send() does not touch them.
   std::optional<client> client_;
   queue_ptr queue_;
-  std::map<std::string, topic_ptr, std::less<>> topics_;
+  topics topics_;
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

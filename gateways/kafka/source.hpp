@@ -48,7 +48,7 @@ struct kafka_source_options {
   milliseconds retry_first{250}, retry_max{5'000};  // of claims, questions, marks
   milliseconds fenced_pause{15'000};                // before a partition that somebody else took is claimed again
   milliseconds full_pause{500};                     // before the queue of jobs is asked again; doubles up to 16 times
-  milliseconds close_limit{3'000};
+  milliseconds close_limit{1'000};                  // for leaving the group in order; goes on behind our back after it
   progress_limits progress{};
   std::shared_ptr<source_metrics> metrics = std::make_shared<source_metrics>();
 };

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -23,14 +24,14 @@ namespace horizons::kafka {
 struct held_record {
   event_ptr event;
   const rd_kafka_message_t* message = nullptr;  // of event
-  std::optional<record> copy;                   // instead of event
+  std::unique_ptr<record> copy;                 // instead of event
   timestamp time{};
   kafka::time_kind time_kind = time_kind::none;
   bool sent_back = false;  // from the dead letters
   std::string lane;
-  std::optional<task> to_do;          // absent: to be read again
-  std::optional<failed_record> dead;  // to be buried
-  journal::source_mark mark;          // of the present try
+  std::optional<task> to_do;            // absent: to be read again
+  std::unique_ptr<failed_record> dead;  // to be buried
+  journal::source_mark mark;            // of the present try; without its source and epoch
   int tries = 0;
   std::optional<timestamp> first_failed;
   instant last_failed{};
@@ -76,8 +77,7 @@ private:
   using part = source_partition;
   using phase = source_partition::phase;
   struct answer {
-    partition_id partition;
-    std::uint64_t generation = 0, offset = 0;
+    std::uint64_t generation = 0, offset = 0;  // of the partition's; which tells the partition
     result<bool> outcome{false};
     bool buried = false;
   };
@@ -116,12 +116,14 @@ private:
   void give_up(part& p, const std::string& why);
   void retry(part& p, const error& e, void (source_actor::*what)(part&));
   void seek_all();
-  part* find(const partition_id& id, std::uint64_t generation);
+  part* find(std::uint64_t generation);
+  void renew(part& p);
 
   // source_records.cpp
   std::size_t runnable() const;
   bool take_records(int most);
-  void take(event_ptr event);
+  bool take(consumer::fetched& f);
+  void blocked();
   void read_record(part& p, std::uint64_t offset, held_record& h);
   void hand_out();
   void work(part& p, std::uint64_t offset);
@@ -145,16 +147,22 @@ private:
   std::shared_ptr<outside> outside_;
   std::unique_ptr<consumer> consumer_;
   kit::handle<questions_api> questions_;
+  std::stop_source questions_given_up_;
   std::map<std::string, std::shared_ptr<record_handler>, std::less<>> handlers_;  // by topic
   std::map<partition_id, part> parts_;
-  part* last_ = nullptr;  // of the record before: the next one is mostly of the same
+  std::unordered_map<std::uint64_t, part*> by_generation_;
+  part* last_ = nullptr;       // of the record before: the next one is mostly of the same
+  consumer::fetched in_hand_;  // a record that there was no room for
   std::uint64_t generations_ = 0;
 
   std::string cluster_, trouble_ = "connecting";  // trouble_ empty: nothing wrong beside partitions
+  std::string refused_;  // by a broker that was not satisfied with who we are, before the first answer
   bool brokers_down_ = false, making_topics_ = false, closing_ = false;
   std::uint64_t answers_ = 0;
   progress_watch watch_;
   bool stalled_ = false;
+  std::optional<instant> blocked_since_;  // no record was taken for want of room
+  bool stuck_ = false;                    // … for so long that partitions are paused
   std::size_t in_flight_ = 0;
   instant house_ok_{}, last_probe_{}, hold_until_{}, last_commit_{}, close_by_{};
   std::string waits_;  // why some record cannot be read yet, and since when it was last so

@@ -44,7 +44,10 @@ source_actor::source_actor(kit::context& self, kafka_source_options options, bri
     options_.topics.push_back({"job-submissions", submissions(services_, options_.kafka.registry)});
 }
 
-source_actor::~source_actor() { metrics_->ready = false; }
+source_actor::~source_actor() {
+  questions_given_up_.request_stop();
+  metrics_->ready = false;
+}
 
 bool source_actor::start() {
   outside_->in_actor = self_.mailbox_executor();
@@ -55,8 +58,9 @@ bool source_actor::start() {
     return false;
   }
   consumer_ = std::move(*opened);
-  questions_ = self_.spawn_blocking<questions_api>({.name = "questions", .type = "kafka_questions"},
-                                                   broker_questions(consumer_->shared(), options_.create_topics));
+  questions_ = self_.spawn_blocking<questions_api>(
+      {.name = "questions", .type = "kafka_questions"},
+      broker_questions(consumer_->shared(), options_.create_topics, questions_given_up_.get_token()));
   for (const auto& t : options_.topics) handlers_[t.name] = t.handler(self_);
   find_cluster();
   again(tick_every, &source_actor::tick);
@@ -70,7 +74,7 @@ void source_actor::again(milliseconds delay, void (source_actor::*what)()) {
 void source_actor::find_cluster() {
   self_.request(questions_, ask_cluster{}, ask_limit, [this](result<std::string> id) {
     if (!id) {
-      trouble_ = id.error().text;
+      trouble_ = refused_.empty() ? id.error().text : refused_;
       again(options_.retry_first, &source_actor::find_cluster);
       return;
     }
@@ -171,6 +175,7 @@ void source_actor::on_revoked(const std::vector<partition_id>& ids) {
     if (p == parts_.end()) continue;
     if (p->second.now == phase::reading) read.push_back(id);
     if (p->second.tracker) in_flight_ -= p->second.tracker->in_flight();
+    by_generation_.erase(p->second.generation);
     parts_.erase(p);
   }
   last_ = nullptr;
@@ -190,6 +195,7 @@ void source_actor::seek_all() {
 void source_actor::on_failed(const error& e, rd_kafka_resp_err_t code, const std::optional<partition_id>& where) {
   log::warn("Kafka reports a failure", {{"error", e.text}, {"path", self_.path()}});
   if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) brokers_down_ = true;
+  if (e.code == error_code::forbidden && cluster_.empty()) refused_ = trouble_ = e.text;
   if (code == RD_KAFKA_RESP_ERR__FATAL) self_.fail(e.text);
   if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && !making_topics_) {
     trouble_ = e.text;
@@ -279,10 +285,12 @@ void source_actor::publish_metrics() {
   metrics_->ready = health().ready;
 }
 
-/// K4: leaving the group may hang; after close_limit it is left to time out there.
+/// Leaving waits for a rebalance that is under way; after close_limit the consumer goes on with it by itself, and with
+/// the end of the process the group notices.
 void source_actor::close() {
   if (closing_ || !consumer_) return self_.quit();
   closing_ = true;
+  questions_given_up_.request_stop();
   close_by_ = self_.now() + options_.close_limit;
   consumer_->begin_close();
   const auto look = std::make_shared<std::function<void()>>();
@@ -293,7 +301,8 @@ void source_actor::close() {
       if (const auto me = weak.lock()) self_.after(milliseconds{10}, [me] { (*me)(); });
       return;
     }
-    if (late) log::warn("leaving the group took too long and is given up", {{"path", self_.path()}});
+    if (late)
+      log::info("the group is being rebalanced and left without waiting for its answer", {{"path", self_.path()}});
     self_.quit();
   };
   (*look)();

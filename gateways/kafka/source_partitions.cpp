@@ -11,19 +11,26 @@ constexpr milliseconds adopt_look{100};
 
 }  // namespace
 
-source_actor::part* source_actor::find(const partition_id& id, std::uint64_t generation) {
-  const auto p = parts_.find(id);
-  return p == parts_.end() || p->second.generation != generation ? nullptr : &p->second;
+source_actor::part* source_actor::find(std::uint64_t generation) {
+  const auto p = by_generation_.find(generation);
+  return p == by_generation_.end() ? nullptr : p->second;
+}
+
+/// What was asked for it in its former life finds nobody.
+void source_actor::renew(part& p) {
+  by_generation_.erase(p.generation);
+  p.generation = ++generations_;
+  by_generation_[p.generation] = &p;
 }
 
 /// The journal makes us the owner: former owners' marks are refused from now on, ours of a former life included.
 void source_actor::claim(part& p) {
-  p.generation = ++generations_;
+  renew(p);
   p.now = phase::claiming;
   p.committed.reset();
   self_.request(services_.writer, journal::claim_source{p.source}, ask_limit,
-                [this, id = p.id, g = p.generation](result<journal::store::claimed_source> r) {
-                  auto* p = find(id, g);
+                [this, g = p.generation](result<journal::store::claimed_source> r) {
+                  auto* p = find(g);
                   if (!p) return;
                   if (!r) return retry(*p, r.error(), &source_actor::claim);
                   p->claimed = std::move(*r);
@@ -33,8 +40,8 @@ void source_actor::claim(part& p) {
 
 void source_actor::ask(part& p) {
   p.now = phase::asking;
-  self_.request(questions_, ask_facts{p.id}, ask_limit, [this, id = p.id, g = p.generation](result<partition_facts> r) {
-    auto* p = find(id, g);
+  self_.request(questions_, ask_facts{p.id}, ask_limit, [this, g = p.generation](result<partition_facts> r) {
+    auto* p = find(g);
     if (!p) return;
     if (!r) return retry(*p, r.error(), &source_actor::ask);
     p->end = static_cast<std::int64_t>(r->end);
@@ -75,8 +82,8 @@ void source_actor::store_start(part& p, std::uint64_t offset, const std::functio
   journal::batch b{.epoch = services_.epoch};
   b.marks.push_back({.source = p.source, .epoch = p.claimed.progress.epoch, .offset = offset, .all_before = true});
   self_.request(services_.writer, journal::append{std::move(b)}, ask_limit,
-                [this, id = p.id, g = p.generation, offset, then](const result<journal::append_outcome>& r) {
-                  auto* p = find(id, g);
+                [this, g = p.generation, offset, then](const result<journal::append_outcome>& r) {
+                  auto* p = find(g);
                   if (p && r) {
                     auto& stored = p->claimed.progress;
                     stored.next = std::max(stored.next, offset);
@@ -120,7 +127,7 @@ void source_actor::stop_reading(part& p) {
   if (!p.tracker) return;
   in_flight_ -= p.tracker->in_flight();
   if (auto ok = consumer_->unassign({p.id}); !ok) log::warn("a partition is not let go", {{"error", ok.error().text}});
-  p.generation = ++generations_;
+  renew(p);
   p.tracker.reset();
   p.held.clear();
   p.marks.clear();
@@ -130,20 +137,20 @@ void source_actor::stop_reading(part& p) {
 void source_actor::give_up(part& p, const std::string& why) {
   ++metrics_->fenced;
   stop_reading(p);
-  p.generation = ++generations_;
+  renew(p);
   p.now = phase::fenced;
   p.trouble = "taken over by another owner";
   log::warn("a partition was taken over", {{"partition", to_string(p.id)}, {"error", why}});
-  self_.after(options_.fenced_pause, [this, id = p.id, g = p.generation] {
-    if (auto* p = find(id, g)) claim(*p);  // the group still says that it is ours
+  self_.after(options_.fenced_pause, [this, g = p.generation] {
+    if (auto* p = find(g)) claim(*p);  // the group still says that it is ours
   });
 }
 
 void source_actor::retry(part& p, const error& e, void (source_actor::*what)(part&)) {
   p.trouble = e.text;
   p.backoff = std::clamp(p.backoff * 2, options_.retry_first, options_.retry_max);
-  self_.after(p.backoff, [this, id = p.id, g = p.generation, what] {
-    if (auto* p = find(id, g)) (this->*what)(*p);
+  self_.after(p.backoff, [this, g = p.generation, what] {
+    if (auto* p = find(g)) (this->*what)(*p);
   });
 }
 
@@ -186,7 +193,7 @@ void source_actor::adopt(const adopt_partitions& how, const kit::promise<adopt_p
   const auto state = std::make_shared<adopting>(adopting{promise, {}, waiting.size(), {}});
   for (auto* p : waiting) {
     const auto begin = [this, state, id = p->id, g = p->generation, how](result<std::uint64_t> offset) {
-      auto* p = find(id, g);
+      auto* p = find(g);
       if (!p || !offset) {
         state->failed = p ? offset.error() : error{error_code::unavailable, to_string(id) + " went to another member"};
         return state->settle();

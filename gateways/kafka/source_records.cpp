@@ -10,6 +10,7 @@ namespace {
 constexpr milliseconds append_limit{30'000};
 constexpr std::size_t marks_per_batch = 1'000;
 constexpr int full_doublings_max = 4;
+constexpr milliseconds blocked_max{200};  // then partitions that hold too much are paused for the others' sake
 /// Records that cannot be read yet and have no key share a lane, so that they stay in order.
 constexpr std::string_view unread_lane = "\x01unread";
 
@@ -58,7 +59,7 @@ record copy_of(const held_record& h) {
 void detach(held_record& h) {
   h.to_do.reset();
   if (h.copy) return;
-  h.copy = copy_of(h);
+  h.copy = std::make_unique<record>(copy_of(h));
   h.message = nullptr;
   h.event.reset();
 }
@@ -79,44 +80,58 @@ std::size_t source_actor::runnable() const {
 /// What cannot be worked on soon stays in librdkafka's queue: pausing would throw it away and fetch it again (K14).
 bool source_actor::take_records(int most) {
   for (int i = 0; i < most; ++i) {
-    if (i % 64 == 0 && (runnable() >= options_.runnable_max || hold_until_ > self_.now())) return false;
-    auto event = consumer_->next_record();
-    if (!event) return false;
-    take(std::move(event));
+    if (hold_until_ > self_.now()) return false;
+    if (i % 64 == 0 && runnable() >= options_.runnable_max) return blocked(), false;
+    if (!in_hand_.event) in_hand_ = consumer_->next_record();
+    if (!in_hand_.event) return false;
+    if (!take(in_hand_)) return blocked(), false;
+    in_hand_ = {};
+    blocked_since_.reset();
+    stuck_ = false;
   }
   return true;
 }
 
-void source_actor::take(event_ptr event) {
-  const auto* m = rd_kafka_event_message_next(event.get());
-  if (!m || m->err != RD_KAFKA_RESP_ERR_NO_ERROR || !m->rkt) return;
+/// Mostly that passes by itself; else what holds too much is paused, so that the others are read.
+void source_actor::blocked() {
+  const auto now = self_.now();
+  if (!blocked_since_) blocked_since_ = now;
+  if (now - *blocked_since_ < blocked_max) return;
+  stuck_ = true;
+  for (auto& [id, p] : parts_)
+    if (p.now == phase::reading) mind_flow(p);
+}
+
+/// False: there is no room for it now.
+bool source_actor::take(consumer::fetched& f) {
+  const auto* m = f.message;
   const char* topic = rd_kafka_topic_name(m->rkt);
   if (!last_ || last_->id.number != m->partition || last_->id.topic != topic) {
     const auto found = parts_.find({topic, m->partition});
-    if (found == parts_.end()) return;
+    if (found == parts_.end()) return true;
     last_ = &found->second;
   }
   auto& p = *last_;
-  if (p.now != phase::reading) return;
+  if (p.now != phase::reading || p.tracker->paused()) return true;
   const auto offset = static_cast<std::uint64_t>(m->offset);
   if (offset < p.tracker->expected()) {
     ++metrics_->known;
-    return;
+    return true;
   }
+  if (p.tracker->full()) return false;
   held_record h;
   rd_kafka_timestamp_type_t kind{};
   const auto time = rd_kafka_message_timestamp(m, &kind);
-  h.event = std::move(event);
   h.message = m;
   h.time_kind = kind == RD_KAFKA_TIMESTAMP_CREATE_TIME       ? time_kind::create
                 : kind == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? time_kind::log_append
                                                              : time_kind::none;
   if (h.time_kind != time_kind::none) h.time = timestamp(milliseconds(time));
-  const auto size = m->len + m->key_len;
   read_record(p, offset, h);
-  switch (p.tracker->receive(offset, h.lane, size)) {
+  switch (p.tracker->receive(offset, h.lane, m->len + m->key_len)) {
     case partition_tracker::verdict::taken:
       ++metrics_->received;
+      h.event = std::move(f.event);
       p.held.emplace(offset, std::move(h));
       break;
     case partition_tracker::verdict::known:
@@ -127,9 +142,9 @@ void source_actor::take(event_ptr event) {
       consumer_->seek({{p.id, p.tracker->expected()}});
       break;
     case partition_tracker::verdict::full:
-      break;  // read again after the pause that follows
+      return false;
   }
-  mind_flow(p);
+  return true;
 }
 
 /// Reads it into h: what is to be done, or why it is dead. Neither: it cannot be read yet.
@@ -142,7 +157,7 @@ void source_actor::read_record(part& p, std::uint64_t offset, held_record& h) {
   h.sent_back = r.header(replays_header) != nullptr;
   auto read = p.handler->read(r);
   if (read) {
-    h.lane = read->lane;
+    h.lane = std::move(read->lane);
     h.to_do = std::move(*read);
     return;
   }
@@ -153,9 +168,9 @@ void source_actor::read_record(part& p, std::uint64_t offset, held_record& h) {
     return;
   }
   const auto* trace = r.header("traceparent");
-  h.dead = failed_record{.reason = std::string(reason_of_reading(read.error().code)),
-                         .error = read.error().text,
-                         .traceparent = trace ? std::string(*trace) : std::string()};
+  h.dead = std::make_unique<failed_record>(failed_record{.reason = std::string(reason_of_reading(read.error().code)),
+                                                         .error = read.error().text,
+                                                         .traceparent = trace ? std::string(*trace) : std::string()});
 }
 
 void source_actor::hand_out() {
@@ -179,8 +194,8 @@ void source_actor::work(part& p, std::uint64_t offset) {
   auto& h = p.held.at(offset);
   const bool parked = !h.lane.empty() && p.tracker->parked(h.lane);
   if (!h.dead && parked && !h.sent_back)
-    h.dead =
-        failed_record{.reason = "parked", .error = "an earlier record of lane " + h.lane + " waits for an operator"};
+    h.dead = std::make_unique<failed_record>(
+        failed_record{.reason = "parked", .error = "an earlier record of lane " + h.lane + " waits for an operator"});
   if (!h.dead && !h.to_do) read_record(p, offset, h);
   if (h.dead) return bury(p, offset);
   if (!h.to_do) {  // its schema is not here yet: nobody's fault, so it is never given up
@@ -189,12 +204,13 @@ void source_actor::work(part& p, std::uint64_t offset) {
     return;
   }
   h.mark = p.tracker->mark_for(offset);
-  h.mark.source = p.source;
-  h.mark.epoch = p.claimed.progress.epoch;
   if (parked) h.mark.release = h.lane;
+  auto mark = h.mark;
+  mark.source = p.source;
+  mark.epoch = p.claimed.progress.epoch;
   ++h.tries;
-  h.to_do->run(h.mark, [out = outside_, id = p.id, g = p.generation, offset](result<bool> outcome) {
-    out->put({.partition = id, .generation = g, .offset = offset, .outcome = std::move(outcome)});
+  h.to_do->run(std::move(mark), [out = outside_, g = p.generation, offset](result<bool> outcome) {
+    out->put({.generation = g, .offset = offset, .outcome = std::move(outcome)});
   });
 }
 
@@ -206,7 +222,7 @@ void source_actor::take_answers() {
   }
   for (auto& a : answers) {
     ++answers_;
-    auto* p = find(a.partition, a.generation);
+    auto* p = find(a.generation);
     if (!p || p->now != phase::reading) continue;
     if (a.buried)
       buried(*p, a.offset, a.outcome);
@@ -242,7 +258,7 @@ void source_actor::answered(part& p, std::uint64_t offset, const result<bool>& o
   if (e.code == error_code::limit_exceeded) return queue_full(p, offset);
   if (e.code == error_code::cancelled) return failed(p, offset, e, false);
   if (bridges::may_pass(e.code)) return failed(p, offset, e, true);
-  h.dead = failed_record{.reason = std::string(to_string(e.code)), .error = e.text};
+  h.dead = std::make_unique<failed_record>(failed_record{.reason = std::string(to_string(e.code)), .error = e.text});
   bury(p, offset);
 }
 
@@ -262,7 +278,7 @@ void source_actor::failed(part& p, std::uint64_t offset, const error& e, bool ma
     self_.after(std::chrono::ceil<milliseconds>(*at - self_.now()), [out = outside_] { out->wake(); });
     return;
   }
-  h.dead = failed_record{.reason = "transient", .error = e.text};
+  h.dead = std::make_unique<failed_record>(failed_record{.reason = "transient", .error = e.text});
   bury(p, offset);
 }
 
@@ -313,9 +329,8 @@ void source_actor::bury(part& p, std::uint64_t offset) {
                                                     {"error", d.error},
                                                     {"job_id", d.job_id}});
   }
-  bury_(d, [out = outside_, id = p.id, g = p.generation, offset](const result<void>& r) {
-    out->put({.partition = id,
-              .generation = g,
+  bury_(d, [out = outside_, g = p.generation, offset](const result<void>& r) {
+    out->put({.generation = g,
               .offset = offset,
               .outcome = r ? result<bool>(true) : result<bool>(failure(r.error())),
               .buried = true});
@@ -334,8 +349,6 @@ void source_actor::buried(part& p, std::uint64_t offset, const result<bool>& out
   }
   ++metrics_->dead_letters;
   auto m = p.tracker->mark_for(offset);
-  m.source = p.source;
-  m.epoch = p.claimed.progress.epoch;
   if (h.dead->reason == "transient" && !h.lane.empty() &&
       p.tracker->parked_lanes() < journal::source_progress::parked_max)
     m.park = h.lane;
@@ -355,13 +368,13 @@ void source_actor::flush_marks(part& p) {
   journal::batch b{.epoch = services_.epoch};
   for (std::size_t i = 0; i < count; ++i) b.marks.push_back(p.marks[i].first);
   self_.request(services_.writer, journal::append{std::move(b)}, append_limit,
-                [this, id = p.id, g = p.generation, count](const result<journal::append_outcome>& r) {
-                  auto* p = find(id, g);
+                [this, g = p.generation, count](const result<journal::append_outcome>& r) {
+                  auto* p = find(g);
                   if (!p || p->now != phase::reading) return;
                   if (!r && r.error().code == error_code::fenced) return give_up(*p, r.error().text);
                   p->marking = false;
                   if (!r) {  // they stay, and storing them twice does no harm: the tick tries again
-                    log::warn("marks are not stored", {{"partition", to_string(id)}, {"error", r.error().text}});
+                    log::warn("marks are not stored", {{"partition", to_string(p->id)}, {"error", r.error().text}});
                     return;
                   }
                   std::vector<std::pair<journal::source_mark, bool>> stored(
@@ -389,7 +402,9 @@ void source_actor::done(part& p, std::uint64_t offset, const journal::source_mar
   p.tracker->finish(offset, m);
 }
 
+/// A partition that is full for a moment only is not paused: what was fetched of it would be thrown away (K14).
 void source_actor::mind_flow(part& p) {
+  if (!stuck_ && !p.tracker->paused()) return;
   // One that holds most of what may be held would stop the others with itself.
   const bool hot = parts_.size() > 1 && p.tracker->runnable() >= options_.runnable_max * 3 / 4;
   switch (p.tracker->change_flow(hot)) {

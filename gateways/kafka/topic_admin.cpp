@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
 namespace horizons::kafka {
 namespace {
@@ -10,9 +11,13 @@ using new_topic_ptr = owned<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy>;
 using new_partitions_ptr = owned<rd_kafka_NewPartitions_t, rd_kafka_NewPartitions_destroy>;
 using config_ptr = owned<rd_kafka_ConfigResource_t, rd_kafka_ConfigResource_destroy>;
 
+constexpr milliseconds ask_again{10};
+constexpr std::int32_t right_broker = -1;  // the controller, mostly
+
 /// Sends one administrative request by `send(options, queue)` and waits for its answer.
 template <class F>
-result<event_ptr> ask(const client& c, rd_kafka_admin_op_t what, milliseconds limit, const char* name, F send) {
+result<event_ptr> ask(const client& c, rd_kafka_admin_op_t what, milliseconds limit, const char* name, F send,
+                      std::int32_t broker = right_broker) {
   const queue_ptr queue(rd_kafka_queue_new(c.get()));
   const admin_options_ptr options(rd_kafka_AdminOptions_new(c.get(), what));
   std::array<char, 256> why{};
@@ -20,6 +25,7 @@ result<event_ptr> ask(const client& c, rd_kafka_admin_op_t what, milliseconds li
   rd_kafka_AdminOptions_set_request_timeout(options.get(), ms, why.data(), why.size());
   if (what == RD_KAFKA_ADMIN_OP_CREATETOPICS || what == RD_KAFKA_ADMIN_OP_CREATEPARTITIONS)
     rd_kafka_AdminOptions_set_operation_timeout(options.get(), ms, why.data(), why.size());
+  if (broker != right_broker) rd_kafka_AdminOptions_set_broker(options.get(), broker, why.data(), why.size());
   send(options.get(), queue.get());
   event_ptr answer(rd_kafka_queue_poll(queue.get(), ms + 1'000));
   if (!answer) return failure(error_code::timed_out, std::string("kafka: ") + name + ": no answer in time");
@@ -115,7 +121,43 @@ result<void> topic_admin::create(const topic_plan& plan) const {
   const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(answer->get()), &count);
   if (auto ok = outcome_of(results, count, "creating topic"); !ok) return ok;
   if (auto layout = client_.layout_of(plan.name, limit_); !layout) return failure(layout.error());
+  return wait_until_known(plan.name);
+}
+
+/// A broker that has not heard of a young topic says that it has no partitions, and librdkafka 2.0.2 believes it: its
+/// producers give up the records they have, its groups are assigned nothing and stay at that.
+result<void> topic_admin::wait_until_known(const std::string& topic) const {
+  const rd_kafka_metadata_t* raw = nullptr;
+  const auto code = rd_kafka_metadata(client_.get(), 0, nullptr, &raw, static_cast<int>(limit_.count()));
+  const metadata_ptr answer(raw);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failure(to_error(code, "kafka: the cluster's brokers"));
+  const auto until = std::chrono::steady_clock::now() + limit_;
+  for (int i = 0; i < answer->broker_cnt;) {
+    const auto id = answer->brokers[i].id;
+    const auto known = known_at(id, topic);
+    if (known && !*known) {
+      if (std::chrono::steady_clock::now() > until)
+        return failure(error_code::timed_out, "kafka: broker " + std::to_string(id) + " does not know topic " + topic +
+                                                  " after " + std::to_string(limit_.count()) + " ms");
+      std::this_thread::sleep_for(ask_again);
+    } else {
+      ++i;  // it knows it, or went away and will know when it comes back
+    }
+  }
   return {};
+}
+
+result<bool> topic_admin::known_at(std::int32_t broker, const std::string& topic) const {
+  const config_ptr resource(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
+  rd_kafka_ConfigResource_t* asked = resource.get();
+  auto answer = ask(
+      client_, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, std::min(limit_, milliseconds{1'000}), "the settings of topics",
+      [&](auto* options, auto* queue) { rd_kafka_DescribeConfigs(client_.get(), &asked, 1, options, queue); }, broker);
+  if (!answer) return failure(answer.error());
+  std::size_t count = 0;
+  const auto* resources =
+      rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(answer->get()), &count);
+  return count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 result<void> topic_admin::add_partitions(const std::string& topic, int total) const {

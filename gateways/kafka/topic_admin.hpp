@@ -1,6 +1,7 @@
 // Kafka's administrative requests about topics as plain calls that wait: see topics.hpp for what they are used for.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@ public:
   /// Fills in the settings of the topics named.
   result<void> describe(cluster_view& view, const std::vector<std::string>& names) const;
 
-  /// Waits until every broker's answer can be relied on: the topic has its partitions. A topic that exists is conflict.
+  /// Waits until every broker knows it. A topic that exists is conflict.
   result<void> create(const topic_plan& plan) const;
   result<void> add_partitions(const std::string& topic, int total) const;
   /// Sets these beside what was set before: librdkafka 2.0.2 has only the AlterConfigs that resets what it does not
@@ -35,6 +36,8 @@ public:
 
 private:
   topic_admin(client c, milliseconds limit) : client_(std::move(c)), limit_(limit) {}
+  result<void> wait_until_known(const std::string& topic) const;
+  result<bool> known_at(std::int32_t broker, const std::string& topic) const;
 
   client client_;
   milliseconds limit_;
