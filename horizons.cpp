@@ -210,6 +210,20 @@ result<void> node::start_devices() {
   return {};
 }
 
+jobs::scheduler_limits scheduler_limits_from(const jobs_section& section) {
+  const auto limit = [](std::int64_t n) { return n == 0 ? jobs::no_limit : static_cast<int>(n); };
+  jobs::scheduler_limits l;
+  l.user = {.running_max = limit(section.running_max_per_user), .gpus_max = limit(section.gpus_max_per_user)};
+  l.tenant = {.running_max = limit(section.running_max_per_tenant), .gpus_max = limit(section.gpus_max_per_tenant)};
+  for (const auto& text : section.weights) {
+    const auto w = parse_weight(text).value();  // checked when the configuration was read
+    auto& account = w.user.empty() ? l.tenants.try_emplace(w.tenant, l.tenant).first->second
+                                   : l.users.try_emplace(w.tenant + "/" + w.user, l.user).first->second;
+    account.weight = w.weight;
+  }
+  return l;
+}
+
 result<void> node::start_jobs() {
   bool in_memory = config_.journal.url.starts_with("memory:");
   auto views = in_memory ? std::string(":memory:") : (data_dir_ / "views.db").string();
@@ -231,6 +245,7 @@ result<void> node::start_jobs() {
     auto& shard = shards->of(o.job);
     shard.send(std::move(o));
   };
+  scheduling.limits = scheduler_limits_from(config_.jobs);
   scheduling.preempt = [shards = shards_](jobs::preemption p) {
     auto& shard = shards->of(p.job);
     shard.send(jobs::tell_job{std::move(p.job), jobs::preempt_attempt{p.attempt, std::move(p.reason)}});
@@ -262,6 +277,8 @@ result<void> node::start_jobs() {
   env->results_root = data_dir_ / "results";
   if (config_.data.allow) env->dataset_allow = *config_.data.allow;
   env->retries.attempts_max = static_cast<int>(config_.jobs.attempts_max);
+  env->prices = {static_cast<double>(config_.jobs.cpu_hour_cents) / 100,
+                 static_cast<double>(config_.jobs.gpu_hour_cents) / 100};
   env->on_device = [marker = marker_.get()](const std::string&, const std::string& job, int attempt) {
     if (job.empty())
       marker->clear(0);

@@ -326,13 +326,16 @@ result<job> job::from_snapshot(std::string_view text) {
 
 // -- decisions --------------------------------------------------------------------------------------------------
 
-std::vector<event_data> accept(const command& c, const std::string& node) {
+std::vector<event_data> accept(const command& c, const std::string& node, const hourly_prices& prices) {
   job_submitted s;
   s.agent = c.agent;
   s.dataset = c.dataset;
   s.params = c.params;
   s.priority = c.priority;
   s.wants = c.wants;
+  if (prices.cpu_usd > 0 || prices.gpu_usd > 0)
+    s.estimated_cost_usd = (c.wants.cpus * prices.cpu_usd + c.wants.gpus * prices.gpu_usd) *
+                           static_cast<double>(c.wants.walltime_s) / 3'600;
   job_queued q;
   q.old_status = name(job_status::submitted);
   q.new_status = name(job_status::queued);
@@ -398,6 +401,8 @@ struct decider {
     c.execution_duration_s = f.duration_s;
     c.results = f.results;
     c.metrics = f.metrics;
+    if (const auto& most = j.request.estimated_cost_usd; most && j.request.wants.walltime_s > 0)
+      c.cost_usd = *most * f.duration_s / static_cast<double>(j.request.wants.walltime_s);
     return decision{{c}, {}};
   }
 

@@ -168,8 +168,14 @@ struct decision {
   std::vector<job_effect> effects;  // to carry out, in order, after the events are durable
 };
 
-/// The first two events of a new job.
-std::vector<event_data> accept(const command& c, const std::string& node);
+/// What resources cost, US dollars an hour; both 0: nothing is said of costs.
+struct hourly_prices {
+  double cpu_usd = 0, gpu_usd = 0;
+};
+
+/// The first two events of a new job. Its estimated cost is the most it can be: that of its whole walltime. What it
+/// cost in the end is the share of that which the attempt that completed has taken.
+std::vector<event_data> accept(const command& c, const std::string& node, const hourly_prices& prices = {});
 /// The only event of a submission that came by a bridge and cannot be accepted.
 std::vector<event_data> reject(const error& why);
 

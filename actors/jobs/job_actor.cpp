@@ -245,7 +245,7 @@ private:
     draft.job_id = key_.job_id;
     draft.correlation_id = c.correlation_id;
     draft.traceparent = s.what.traceparent;
-    fill(b, draft, s.what.refused ? reject(*s.what.refused) : accept(c, env_->node_id));
+    fill(b, draft, s.what.refused ? reject(*s.what.refused) : accept(c, env_->node_id, env_->prices));
     if (s.what.mark) b.marks.push_back(*s.what.mark);
     busy_ = true;
     append(

@@ -27,6 +27,7 @@ struct job_environment {
   std::filesystem::path results_root;
   std::vector<std::string> dataset_allow;
   retry_limits retries;
+  hourly_prices prices;
   /// How an attempt is carried out, on the device's thread.
   std::function<result<attempt_outcome>(const attempt_request&, std::stop_token, const gpu::progress_sink&)> run =
       run_attempt;

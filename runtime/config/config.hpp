@@ -33,6 +33,10 @@ struct jobs_section {
   std::int64_t queued_max = 1'000'000;
   std::int64_t queued_max_per_tenant = 100'000;
   std::int64_t attempts_max = 3;
+  std::int64_t running_max_per_user = 0, running_max_per_tenant = 0;  // 0: no limit
+  std::int64_t gpus_max_per_user = 0, gpus_max_per_tenant = 0;        // 0: no limit
+  std::vector<std::string> weights;                                   // "tenant=2", "tenant/user=0.5"; others 1
+  std::int64_t cpu_hour_cents = 0, gpu_hour_cents = 0;                // both 0: nothing is said of costs
 };
 
 struct kafka_section {
@@ -133,6 +137,15 @@ std::string reference_toml();
 
 /// `configs/embedded.toml`: what one person on one machine may want to change.
 std::string embedded_toml();
+
+/// One entry of jobs.weights.
+struct named_weight {
+  std::string tenant, user;  // user empty: the tenant's own
+  double weight = 1;
+};
+
+/// "tenant=2" or "tenant/user=0.5"; a weight is from 0.001 to 1000.
+result<named_weight> parse_weight(std::string_view text);
 
 /// "host:port" or "[v6]:port" in its parts. Errors say what is wrong with `text`.
 struct listen_address {

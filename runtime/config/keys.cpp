@@ -78,6 +78,11 @@ std::string journal_fault(const config_value& v) {
   return "is not known; expected \"sqlite:<path>\", \"postgresql://user@host/db\" or \"memory:\"";
 }
 
+std::string weight_fault(const std::string& text) {
+  const auto weight = parse_weight(text);
+  return weight ? "" : weight.error().text;
+}
+
 std::string id_fault(const config_value& v) {
   const auto& text = std::get<std::string>(v);
   return text.empty() || is_name(text) ? "" : "is not a name; expected letters, digits, '.', '_', '-', at most 64";
@@ -177,6 +182,26 @@ std::vector<config_key> make_keys() {
                                                           "The same for one tenant.", between(1, 100'000'000)),
       key<&c::jobs, &jobs_section::attempts_max>("jobs", "attempts_max", "3", "Starts of one job before it fails.",
                                                  between(1, 100)),
+      key<&c::jobs, &jobs_section::running_max_per_user>("jobs", "running_max_per_user", "4",
+                                                         "Jobs of one user that may run at a time; 0: no limit.",
+                                                         between(0, 1'000'000)),
+      key<&c::jobs, &jobs_section::running_max_per_tenant>("jobs", "running_max_per_tenant", "16",
+                                                           "The same for one tenant.", between(0, 1'000'000)),
+      key<&c::jobs, &jobs_section::gpus_max_per_user>("jobs", "gpus_max_per_user", "2",
+                                                      "GPUs that one user's running jobs may hold; 0: no limit.",
+                                                      between(0, 1'000'000)),
+      key<&c::jobs, &jobs_section::gpus_max_per_tenant>("jobs", "gpus_max_per_tenant", "8", "The same for one tenant.",
+                                                        between(0, 1'000'000)),
+      key<&c::jobs, &jobs_section::weights>("jobs", "weights", "[\"physics=2\", \"physics/ada=0.5\"]",
+                                            "Shares of device time: of tenants among tenants, of users among the users "
+                                            "of their tenant; 1 for whom is not "
+                                            "named.",
+                                            each(weight_fault, "")),
+      key<&c::jobs, &jobs_section::cpu_hour_cents>(
+          "jobs", "cpu_hour_cents", "5", "Price of one CPU for an hour, US cents; 0: nothing is said of costs.",
+          between(0, 1'000'000)),
+      key<&c::jobs, &jobs_section::gpu_hour_cents>("jobs", "gpu_hour_cents", "250",
+                                                   "Price of one GPU for an hour, US cents.", between(0, 1'000'000)),
       key<&c::kafka, &kafka_section::brokers>("kafka", "brokers", "a list of addresses like \"host1:9092,host2:9092\"",
                                               "Bootstrap addresses.",
                                               each(address_fault, "is empty; expected addresses like \"host1:9092\"")),

@@ -188,6 +188,19 @@ TEST(job, two_crashes_fail_it) {
   EXPECT_EQ(b.j.error->title, "crashed the node");
 }
 
+TEST(job, costs_are_those_of_what_it_asked_for_and_how_long_it_took) {
+  command c;
+  c.wants = {.gpus = 2, .cpus = 4, .memory_gb = {}, .walltime_s = 7'200};
+  EXPECT_FALSE(std::get<job_submitted>(accept(c, "n1")[0]).estimated_cost_usd);
+  const auto request = std::get<job_submitted>(accept(c, "n1", {.cpu_usd = 0.05, .gpu_usd = 2})[0]);
+  EXPECT_DOUBLE_EQ(request.estimated_cost_usd.value(), 2 * (4 * 0.05 + 2 * 2));
+  bench_job b;
+  b.j.request = request;
+  ASSERT_TRUE(b.step(start_attempt{"n1", "cpu/0"}));
+  ASSERT_TRUE(b.step(finish_attempt{1, 1'800, {}, json::object()}));
+  EXPECT_DOUBLE_EQ(std::get<job_completed>(b.events.back().data).cost_usd.value(), 0.5 * (4 * 0.05 + 2 * 2));
+}
+
 TEST(job, a_preempted_job_waits_again_and_is_not_charged) {
   bench_job b;
   for (int i = 1; i <= 60; ++i) {

@@ -54,6 +54,21 @@ TEST_F(config_test, nothing_given_is_the_embedded_node) {
   EXPECT_TRUE(loaded->warnings.empty());
 }
 
+TEST_F(config_test, shares_of_tenants_and_users) {
+  const auto loaded = load("[jobs]\nweights = [\"physics=2\", \"physics/ada=0.5\"]\nrunning_max_per_user = 4\n");
+  ASSERT_TRUE(loaded) << loaded.error().text;
+  EXPECT_EQ(loaded->config.jobs.running_max_per_user, 4);
+  EXPECT_EQ(loaded->config.jobs.weights.size(), 2u);
+  const auto ada = parse_weight("physics/ada=0.5").value();
+  EXPECT_EQ(ada.tenant + " " + ada.user, "physics ada");
+  EXPECT_EQ(ada.weight, 0.5);
+  EXPECT_EQ(parse_weight("physics=2")->user, "");
+  for (const char* bad : {"", "physics", "physics=", "physics=0", "physics=nan", "physics=2x", "=2", "/ada=2",
+                          "physics/=2", "phy sics=2", "physics=1e9"})
+    EXPECT_FALSE(parse_weight(bad)) << bad;
+  EXPECT_NE(error_of("[jobs]\nweights = [\"physics\"]\n").find("\"physics\", which has no weight"), std::string::npos);
+}
+
 TEST_F(config_test, the_later_source_wins) {
   const std::string text = "[jobs]\nattempts_max = 4\nqueued_max = 500\n[node]\ndata_dir = \"/data\"\n";
   const auto loaded =
