@@ -24,13 +24,11 @@
 #include "gateways/cli/asking.hpp"
 #include "gateways/cli/commands.hpp"
 #include "gateways/cli/follow.hpp"
+#include "gateways/cli/journal_commands.hpp"
 #include "gateways/cli/progress_bar.hpp"
+#include "gateways/cli/schema_commands.hpp"
 #include "gateways/http/server.hpp"
-#include "gateways/kafka/avro_events.hpp"
-#include "gateways/kafka/configured.hpp"
-#include "gateways/kafka/replay.hpp"
 #include "gateways/otlp/span_poster.hpp"
-#include "gateways/registry/schema_commands.hpp"
 #include "gpu/device.hpp"
 #include "messages/codec/json.hpp"
 #include "messages/envelope.hpp"
@@ -607,26 +605,21 @@ void node::drain(kit::instant deadline) {
 
 // -- the sub-commands -----------------------------------------------------------------------------------------------
 
-int fail(const error& e) {
-  std::cerr << "horizons: " << e.text << '\n';
-  return e.code == error_code::invalid_argument ? 2 : 1;
-}
-
-result<configuration> read_configuration(const cli::client_options& options) {
-  auto loaded = load_configuration(cli::sources_of(options));
-  if (!loaded) return failure(loaded.error());
-  for (auto& w : loaded->warnings) log::warn(w);
-  return std::move(loaded->config);
-}
-
 int run_node(const cli::client_options& options) {
   shutdown::signal_waiter signals;  // before any other thread
-  auto config = read_configuration(options);
-  if (!config) return fail(config.error());
+  auto config = cli::read_configuration(options);
+  if (!config) return cli::fail(config.error());
   auto n = node::start(*config);
-  if (!n) return fail(n.error());
+  if (!n) return cli::fail(n.error());
   std::cout << "ready " << (*n)->url() << std::endl;
   return (*n)->run(signals);
+}
+
+/// How `horizons replay --to state` makes a job's state from its events.
+cli::job_rebuild rebuilt_jobs() {
+  auto job = std::make_shared<jobs::job>();
+  return {[job](const event& e) { job->apply(e); },
+          [job] { return job->status == jobs::job_status::none ? json() : job->view(); }};
 }
 
 struct agent_options {
@@ -644,10 +637,10 @@ int run_agent(const agent_options& o, bool as_json) {
     return 2;
   }
   auto params = cli::parse_params(o.params);
-  if (!params) return fail(params.error());
-  if (auto ok = agent->check(*params); !ok) return fail(ok.error());
+  if (!params) return cli::fail(params.error());
+  if (auto ok = agent->check(*params); !ok) return cli::fail(ok.error());
   auto dataset = jobs::local_dataset(o.dataset, {});
-  if (!dataset) return fail(dataset.error());
+  if (!dataset) return cli::fail(dataset.error());
   std::error_code ec;
   fs::create_directories(o.out, ec);
   if (ec || !fs::is_empty(o.out, ec)) {
@@ -659,7 +652,7 @@ int run_agent(const agent_options& o, bool as_json) {
   auto output =
       agent->run(input, {}, [&](double fraction, std::string_view stage) { bar.show(fraction, std::string(stage)); });
   bar.finish();
-  if (!output) return fail(output.error());
+  if (!output) return cli::fail(output.error());
   if (as_json)
     std::cout << output->metrics.dump() << '\n';
   else
@@ -677,7 +670,7 @@ int run_simulate(const observations::simulation_options& o, const std::string& o
   auto truth = observations::simulate(
       o, out, {}, [&](double fraction, std::string_view stage) { bar.show(fraction, std::string(stage)); });
   bar.finish();
-  if (!truth) return fail(truth.error());
+  if (!truth) return cli::fail(truth.error());
   auto summary = observations::simulate_summary(*truth);
   if (as_json)
     std::cout << summary.dump() << '\n';
@@ -693,7 +686,7 @@ int run_compare(const std::string& sources, const std::string& truth, const std:
   if (auto r = read_json_file(report); r.is_object() && r.contains("beam"))
     beam_arcsec = (r["beam"].value("major_arcsec", 0.0) + r["beam"].value("minor_arcsec", 0.0)) / 2;
   auto compared = observations::compare_with_truth(read_json_file(sources), read_json_file(truth), beam_arcsec);
-  if (!compared) return fail(compared.error());
+  if (!compared) return cli::fail(compared.error());
   if (as_json) {
     std::cout << observations::to_json(*compared).dump() << '\n';
     return 0;
@@ -704,191 +697,6 @@ int run_compare(const std::string& sources, const std::string& truth, const std:
                 100 * compared->worst_flux_error);
   std::cout << line << '\n';
   return compared->matches.size() == compared->sources ? 0 : 1;
-}
-
-// -- replay: events once more, to standard output, to a topic, or into a job's state
-// ------------------------------------
-
-struct replay_choice {
-  std::string job, type, start, end, to, from_topic;
-};
-
-std::string replay_path(const replay_choice& c) {
-  std::string path = "/api/events/replay?";
-  const auto add = [&](const char* name, const std::string& value) {
-    if (!value.empty()) path += std::string(name) + "=" + cli::escaped(value) + "&";
-  };
-  add("job_id", c.job);
-  add("type", c.type);
-  add("start", c.start);
-  add("end", c.end);
-  return path;
-}
-
-/// All events that are asked for, page by page, from a node's journal; `take` false ends it.
-int read_from_node(const cli::client_options& o, const replay_choice& c, const std::function<bool(event&&)>& take) {
-  std::optional<error> wrong;
-  const auto a = cli::client_of(o).lines(
-      replay_path(c),
-      [&](std::string_view line) {
-        auto e = event_from_json(line);
-        if (!e) wrong = e.error();
-        return e && take(std::move(*e));
-      },
-      [] { return true; });
-  if (!a || a->status / 100 != 2) return cli::report(a, "reading events", std::cerr);
-  return wrong ? fail(*wrong) : cli::done;
-}
-
-result<kafka::kafka_options> kafka_of(const cli::client_options& o) {
-  auto config = read_configuration(o);
-  if (!config) return failure(config.error());
-  if (!config->kafka)
-    return failure(error_code::invalid_argument,
-                   "[kafka] is not configured; name a file with --config, or --set kafka.brokers=host:9092");
-  return kafka::options_from(*config->kafka, "replay");
-}
-
-/// From the topic, by the records' times.
-int read_from_topic(const cli::client_options& o, const replay_choice& c, const std::function<bool(event&&)>& take) {
-  auto options = kafka_of(o);
-  if (!options) return fail(options.error());
-  kafka::topic_query query{.kafka = *options, .topic = c.from_topic, .job_id = c.job, .type = c.type};
-  for (auto [text, to] : {std::pair{&c.start, &query.start}, std::pair{&c.end, &query.end}})
-    if (!text->empty()) {
-      auto t = parse_timestamp(text->size() == 10 ? *text + "T00:00:00Z" : *text);
-      if (!t) return fail({error_code::invalid_argument, t.error().text});
-      *to = *t + (text == &c.end && text->size() == 10 ? 24h : 0h);
-    }
-  auto avro = options->registry.empty() ? nullptr : kafka::registered_decoder(options->registry);
-  auto report =
-      kafka::read_topic_events(query, avro, [&](event&& e, const kafka::stored_record&) { return take(std::move(e)); });
-  if (!report) return fail(report.error());
-  if (report->unreadable > 0)
-    std::cerr << report->unreadable << " records of " << c.from_topic << " are no events and were left out\n";
-  return cli::done;
-}
-
-int read_events(const cli::client_options& o, const replay_choice& c, const std::function<bool(event&&)>& take) {
-  return c.from_topic.empty() ? read_from_node(o, c, take) : read_from_topic(o, c, take);
-}
-
-int replay_to_topic(const cli::client_options& o, const replay_choice& c) {
-  auto options = kafka_of(o);
-  if (!options) return fail(options.error());
-  std::vector<event> all;  // one command's worth; a topic's own tools copy whole topics
-  constexpr std::size_t events_max = 1'000'000;
-  if (auto status = read_events(o, c, [&](event&& e) {
-        all.push_back(std::move(e));
-        return all.size() <= events_max;
-      }))
-    return status;
-  if (all.size() > events_max)
-    return fail({error_code::invalid_argument, "more than 1000000 events; narrow --start and --end"});
-  kafka::publish_options publish{.kafka = *options, .topic = c.to, .node = "replay"};
-  if (!options->registry.empty()) publish.schema_id = kafka::registered_ids(options->registry);
-  std::size_t at = 0;
-  auto report = kafka::publish_events(publish, [&]() -> result<std::vector<event>> {
-    const auto n = std::min<std::size_t>(all.size() - at, 1'000);
-    std::vector<event> page(std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(at)),
-                            std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(at + n)));
-    at += n;
-    return page;
-  });
-  if (!report) return fail(report.error());
-  for (auto& note : report->notes) std::cerr << note << '\n';
-  if (o.json)
-    std::cout << json{{"events", report->events}, {"refused", report->refused}, {"topic", c.to}}.dump() << '\n';
-  else
-    std::cout << report->events << " events sent to " << c.to << '\n';
-  return report->refused == 0 ? cli::done : cli::failed;
-}
-
-/// Folds a job's events anew and compares the outcome with what the node says of the job.
-int replay_to_state(const cli::client_options& o, const replay_choice& c) {
-  if (c.job.empty()) return fail({error_code::invalid_argument, "--to state needs --job ID: the state of which job?"});
-  jobs::job folded;
-  std::size_t events = 0;
-  if (auto status = read_events(o, c, [&](event&& e) {
-        folded.apply(e);
-        ++events;
-        return true;
-      }))
-    return status;
-  if (folded.status == jobs::job_status::none)
-    return fail({error_code::not_found, "there is no event of job " + c.job});
-  const auto a = cli::client_of(o).ask("GET", "/api/jobs/" + cli::escaped(c.job));
-  if (!a || a->status / 100 != 2) return cli::report(a, "job " + c.job, std::cerr);
-  auto there = json::parse(a->body, nullptr, false);
-  auto here = folded.view();
-  for (auto* view : {&here, &there}) view->erase("waiting_for");  // of this moment, not of the events
-  const auto differences = json::diff(here, there);
-  if (o.json)
-    std::cout << json{{"job", here}, {"events", events}, {"differences", differences}}.dump() << '\n';
-  else if (differences.empty())
-    std::cout << "job " << c.job << ": " << events
-              << " events give the state the node has: " << here["status"].get<std::string>() << '\n';
-  else
-    std::cout << "job " << c.job << ": the events give another state than the node has:\n"
-              << differences.dump(2) << '\n';
-  return differences.empty() ? cli::done : cli::failed;
-}
-
-int run_replay(const cli::client_options& o, const replay_choice& c) {
-  if (c.to == "state") return replay_to_state(o, c);
-  if (!c.to.empty()) return replay_to_topic(o, c);
-  return read_events(o, c, [](event&& e) {
-    std::cout << to_json(e) << '\n';
-    return !std::cout.fail();
-  });
-}
-
-int verify_audit(const cli::client_options& options, bool as_json) {
-  auto config = read_configuration(options);
-  if (!config) return fail(config.error());
-  auto store = journal::open_reader(config->journal.url);
-  if (!store) return fail(store.error());
-  auto checked = (*store)->verify([](std::uint64_t) { return true; });
-  if (!checked) return fail(checked.error());
-  if (as_json)
-    std::cout << json{{"checked", *checked}, {"intact", true}}.dump() << '\n';
-  else
-    std::cout << "journal " << (*store)->id() << ": " << *checked << " events, the chain is intact\n";
-  return 0;
-}
-
-struct schema_options {
-  std::string folder = "docs/schemas/avro", mode = "FULL_TRANSITIVE", registry;
-};
-
-int check_schemas(const schema_options& o, bool as_json) {
-  auto mode = avro::parse_compatibility_mode(o.mode);
-  if (!mode) return fail(mode.error());
-  auto report = registry::schema_check(o.folder, *mode);
-  if (!report) return fail(report.error());
-  std::cout << (as_json ? report->json_text() : report->text()) << '\n';
-  return report->good() ? 0 : 1;
-}
-
-int register_schemas(const schema_options& o, const cli::client_options& options) {
-  auto mode = avro::parse_compatibility_mode(o.mode);
-  if (!mode) return fail(mode.error());
-  registry::registry_options where;
-  where.url = o.registry;
-  if (where.url.empty()) {
-    auto config = read_configuration(options);
-    if (!config) return fail(config.error());
-    if (config->kafka) where.url = config->kafka->registry;
-  }
-  if (where.url.empty())
-    return fail({error_code::invalid_argument,
-                 "no registry is named; give --registry http://host:port/apis/ccompat/v7, or kafka.registry in the "
-                 "configuration"});
-  registry::registry_client client(where);
-  auto report = registry::schema_register(client, *mode);
-  if (!report) return fail(report.error());
-  std::cout << (options.json ? report->json_text() : report->text()) << '\n';
-  return report->good() ? 0 : 1;
 }
 
 }  // namespace
@@ -952,38 +760,8 @@ int main(int argc, char** argv) {
   compare->add_option("--report", report, "report.json of the job: its beam");
   compare->callback([&] { status = run_compare(found, truth, report, options.json); });
 
-  replay_choice again;
-  auto* replay =
-      app.add_subcommand("replay", "Events once more: to standard output, a topic, or a job's state")->fallthrough();
-  replay->add_option("--job", again.job, "Only this job's");
-  replay->add_option("--type", again.type, "Only this type, like job.completed");
-  replay->add_option("--start,--from", again.start, "Inclusive: RFC 3339 or a date");
-  replay->add_option("--end,--until", again.end, "Exclusive; a date means the end of that day");
-  replay->add_option("--from-topic", again.from_topic, "Read this Kafka topic instead of the node's journal");
-  replay->add_option("--to", again.to, "A topic; or \"state\": rebuild the job and compare it with the node's");
-  replay->callback([&] { status = run_replay(options, again); });
-
-  auto* audit = app.add_subcommand("audit", "the journal's hash chain")->fallthrough();
-  audit->require_subcommand(1);
-  audit->add_subcommand("verify", "walk the chain; works beside a running node")->fallthrough()->callback([&] {
-    status = verify_audit(options, options.json);
-  });
-
-  schema_options schemas;
-  auto* schema = app.add_subcommand("schema", "the Avro schemas of the messages")->fallthrough();
-  schema->require_subcommand(1);
-  auto* check = schema->add_subcommand("check", "compare today's schemas with their committed history")->fallthrough();
-  check->add_option("--history", schemas.folder, "folder of <type>/<version>.avsc")->capture_default_str();
-  auto* enroll = schema->add_subcommand("register", "register every schema at a schema registry")->fallthrough();
-  enroll
-      ->add_option("--registry", schemas.registry,
-                   "address of the registry; default: kafka.registry of the configuration")
-      ->envname("HORIZONS_KAFKA_REGISTRY");
-  for (auto* command : {check, enroll})
-    command->add_option("--mode", schemas.mode, "NONE, BACKWARD, FORWARD, FULL, or one of them with _TRANSITIVE")
-        ->capture_default_str();
-  check->callback([&] { status = check_schemas(schemas, options.json); });
-  enroll->callback([&] { status = register_schemas(schemas, options); });
+  cli::add_journal_commands(app, options, rebuilt_jobs(), status);
+  cli::add_schema_commands(app, options, status);
 
   return cli::run(app, argc, argv, status);
 }

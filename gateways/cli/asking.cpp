@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "gateways/cli/follow.hpp"
+#include "runtime/telemetry/log.hpp"
 
 namespace horizons::cli {
 
@@ -20,6 +21,18 @@ std::string token_of(const client_options& o) {
 }
 
 }  // namespace
+
+int fail(const error& e) {
+  std::cerr << "horizons: " << e.text << '\n';
+  return e.code == error_code::invalid_argument ? 2 : 1;
+}
+
+result<configuration> read_configuration(const client_options& o) {
+  auto loaded = load_configuration(sources_of(o));
+  if (!loaded) return failure(loaded.error());
+  for (auto& w : loaded->warnings) log::warn(w);
+  return std::move(loaded->config);
+}
 
 client client_of(const client_options& o) { return client(o.node, token_of(o)); }
 

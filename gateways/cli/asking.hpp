@@ -6,11 +6,18 @@
 
 #include "gateways/cli/client.hpp"
 #include "gateways/cli/commands.hpp"
+#include "runtime/config/config.hpp"
 
 namespace horizons::cli {
 
 /// The client for the options' node. The token: --token, else HORIZONS_TOKEN, else the one of <data_dir>.
 client client_of(const client_options& o);
+
+/// Says what went wrong; the exit status: 2 for bad arguments, else 1.
+int fail(const error& e);
+
+/// What the options and their sources configure; warnings are logged.
+result<configuration> read_configuration(const client_options& o);
 
 /// The member as text; empty when absent or null.
 std::string shown(const json& object, const char* name);
