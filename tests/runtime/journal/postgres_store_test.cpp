@@ -233,6 +233,23 @@ TEST_F(postgres_store, schemas_that_are_no_journal_of_ours_are_refused) {
   EXPECT_NE(newer.error().text.find("version 99"), std::string::npos) << newer.error().text;
 }
 
+TEST_F(postgres_store, a_journal_of_version_1_is_brought_up) {
+  std::ifstream file(HORIZONS_SOURCE_DIR "/tests/runtime/journal/testdata/postgres-v1.sql");
+  const std::string sql((std::istreambuf_iterator<char>(file)), {});
+  schema_.run("create schema " + schema_.name() + "; " + sql);
+  const auto early = open_reader(schema_.url());
+  ASSERT_FALSE(early);
+  EXPECT_NE(early.error().text.find("older than"), std::string::npos) << early.error().text;
+
+  auto s = open_store(schema_.url(), me).value();
+  EXPECT_EQ(read_all(*s).size(), 3u);
+  EXPECT_EQ(s->verify(nullptr).value(), 3u);
+  EXPECT_EQ(s->find_claim("default", "karl", "k").value()->job_id, "m87");
+  EXPECT_EQ(s->claim_source("kafka/c/t/0").value().progress.next, 18u);
+  ASSERT_TRUE(append_one(*s, of({life_cycle("m87", 3)}, 1)));
+  EXPECT_EQ(s->verify(nullptr).value(), 4u);
+}
+
 TEST_F(postgres_store, two_journals_of_one_database_do_not_meet) {
   const postgres_schema other;
   auto mine = open();

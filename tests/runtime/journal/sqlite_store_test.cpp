@@ -273,7 +273,7 @@ TEST(sqlite_store, an_unwritable_folder_is_named) {
 }
 
 class sqlite_of_version : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(released, sqlite_of_version, ::testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(released, sqlite_of_version, ::testing::Values(1, 2, 3));
 
 TEST_P(sqlite_of_version, is_brought_up) {
   const folder f;
@@ -293,7 +293,9 @@ TEST_P(sqlite_of_version, is_brought_up) {
   EXPECT_EQ(type_of(events[0].data), "job.submitted");
   EXPECT_EQ(s->verify(nullptr).value(), 3u);
   EXPECT_EQ(s->find_claim("default", "karl", "k").value()->job_id, "m87");
-  EXPECT_TRUE(s->claim_source("kafka/c/t/0").value().is_new) << "no version before 3 wrote sources";
+  const auto source = s->claim_source("kafka/c/t/0").value();
+  EXPECT_EQ(source.is_new, GetParam() < 3) << "no version before 3 wrote sources";
+  EXPECT_EQ(source.progress.next, GetParam() < 3 ? 0u : 18u);
   EXPECT_EQ(read_all(*s, {.start = events[1].time, .end = events[2].time}).size(), 1u) << "the time blocks were filled";
   EXPECT_EQ(append_one(*s, of({life_cycle("m87", 3)}, 0)).error().code, error_code::fenced);
   ASSERT_TRUE(append_one(*s, of({life_cycle("m87", 3)}, 1)));
