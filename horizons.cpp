@@ -360,10 +360,10 @@ void node::audit(std::string action, std::string actor, std::string resource_typ
   auto e = make_event(about, audit_recorded{std::move(action), std::move(actor), std::move(resource_type),
                                             std::move(resource_id), std::move(outcome)});
   if (!e) return then(failure(e.error()));
-  journal::append a;
-  a.what.epoch = epoch_;
-  a.what.events.push_back(std::move(*e));
-  system_->ask(writer_, std::move(a), 5s, [then = std::move(then)](result<journal::append_outcome> r) {
+  journal::batch b;
+  b.epoch = epoch_;
+  b.events.push_back(std::move(*e));
+  system_->ask(writer_, journal::append{std::move(b)}, 5s, [then = std::move(then)](result<journal::append_outcome> r) {
     if (!r) return then(failure(std::move(r.error())));
     then(r->positions.front());
   });
@@ -380,7 +380,7 @@ bridges::services node::bridge_services() {
               using outcome = bridges::handled::outcome;
               if (!r) return then(failure(std::move(r.error())));
               const auto what = !r->changed ? outcome::repeated : r->rejected ? outcome::rejected : outcome::applied;
-              then(bridges::handled{what, r->marked, std::move(r->job)});
+              then(bridges::handled{what, r->marked, r->job.view()});
             });
   };
   s.audit = [this](std::string action, std::string actor, std::string resource_type, std::string resource_id,
@@ -467,7 +467,7 @@ http::services node::services() {
     c.tenant = who.tenant;
     f->submit(std::move(c), std::move(traceparent), [then](result<jobs::front::accepted> r) {
       if (!r) return then(failure(std::move(r.error())));
-      then(http::submission{r->is_new, std::move(r->job)});
+      then(http::submission{r->is_new, r->job.view()});
     });
   };
   s.order = [f = front_](http::identity who, std::string order, std::string id, std::string reason,

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <fstream>
@@ -14,60 +15,68 @@ namespace horizons::gpu {
 
 namespace {
 
-/// One thread that runs one unit at a time. Owned by shared_ptr, so that a thread that is given up can finish in its
-/// own time without the device.
+struct unit {
+  std::string id;
+  std::function<void(std::stop_token)> work;
+  std::function<void(unit_end)> on_end;
+  std::stop_source stop;
+};
+using unit_ptr = std::shared_ptr<unit>;
+
+/// One thread that runs one unit at a time, in order, and tells of each end. It goes on to the next by itself: a device
+/// with many short units costs no switch between threads for each. Owned by shared_ptr, so that a thread that is given
+/// up can finish in its own time without the device.
 class worker : public std::enable_shared_from_this<worker> {
 public:
-  static std::shared_ptr<worker> start() {
-    auto w = std::shared_ptr<worker>(new worker);
+  static std::shared_ptr<worker> start(std::function<void(unit_ptr)> ended) {
+    auto w = std::shared_ptr<worker>(new worker(std::move(ended)));
     std::thread([w] { w->loop(); }).detach();
     return w;
   }
 
-  void run(std::function<void(std::stop_token)> work, std::stop_token stop, std::function<void()> done) {
+  void add(unit_ptr u) {
     std::lock_guard lock(mutex_);
-    work_ = std::move(work);
-    stop_ = std::move(stop);
-    done_ = std::move(done);
-    wake_.notify_one();
+    waiting_.push_back(std::move(u));
+    if (idle_) wake_.notify_one();
   }
 
-  void finish() {
+  /// Ends when the present unit has; answers those that it had not begun.
+  std::deque<unit_ptr> finish() {
     std::lock_guard lock(mutex_);
     finished_ = true;
     wake_.notify_one();
+    return std::exchange(waiting_, {});
   }
 
 private:
-  worker() = default;
+  explicit worker(std::function<void(unit_ptr)> ended) : ended_(std::move(ended)) {}
 
   void loop() {
     for (;;) {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return work_ || finished_; });
-      if (!work_) return;
-      auto work = std::exchange(work_, nullptr);
-      auto done = std::exchange(done_, nullptr);
-      auto stop = stop_;
+      idle_ = true;
+      wake_.wait(lock, [&] { return !waiting_.empty() || finished_; });
+      idle_ = false;
+      if (waiting_.empty()) return;
+      auto u = std::move(waiting_.front());
+      waiting_.pop_front();
       lock.unlock();
-      work(stop);
-      work = nullptr;
-      done();
+      std::exchange(u->work, nullptr)(u->stop.get_token());
+      ended_(std::move(u));
     }
   }
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::function<void(std::stop_token)> work_;
-  std::function<void()> done_;
-  std::stop_token stop_;
-  bool finished_ = false;
+  std::function<void(unit_ptr)> ended_;
+  std::deque<unit_ptr> waiting_;
+  bool idle_ = false, finished_ = false;
 };
 
 class device {
 public:
   device(kit::context& self, device_info info, device_limits limits)
-      : self_(self), info_(std::move(info)), limits_(limits), post_(self.mailbox_executor()), worker_(worker::start()) {
+      : self_(self), info_(std::move(info)), limits_(limits), post_(self.mailbox_executor()), worker_(new_worker()) {
     self_.on_stop([this] {
       for (auto& u : units_) u->stop.request_stop();
       if (units_.empty()) return self_.quit();
@@ -89,16 +98,16 @@ public:
     u->id = std::move(r.id);
     u->work = std::move(r.work);
     u->on_end = std::move(r.on_end);
-    units_.push_back(std::move(u));
-    if (units_.size() == 1) start_next();
+    units_.push_back(u);
+    if (units_.size() == 1) note_start();
+    worker_->add(std::move(u));
   }
 
   void stop(const stop_unit& s) {
     for (auto& u : units_)
       if (u->id == s.id && !u->stop.stop_requested()) {
         u->stop.request_stop();
-        if (u == units_.front())  // it runs: give it the grace, then give the thread up
-          self_.after(limits_.stop_grace, [this, u] { give_up(u); });
+        if (u == units_.front()) note_start();
       }
   }
 
@@ -116,41 +125,48 @@ public:
   }
 
 private:
-  struct unit {
-    std::string id;
-    std::function<void(std::stop_token)> work;
-    std::function<void(unit_end)> on_end;
-    std::stop_source stop;
-  };
-
   double seconds_since(kit::instant t) const { return std::chrono::duration<double>(self_.now() - t).count(); }
 
-  void start_next() {
-    auto u = units_.front();
-    started_ = self_.now();
-    worker_->run(std::move(u->work), u->stop.get_token(), [post = post_, this, u] { post([this, u] { ended(u); }); });
+  std::shared_ptr<worker> new_worker() {
+    return worker::start([post = post_, this](unit_ptr u) { post([this, u = std::move(u)] { ended(u); }); });
   }
 
-  void ended(const std::shared_ptr<unit>& u) {
-    if (units_.empty() || units_.front() != u) return;  // given up before
+  /// The first unit runs, as far as we know. One that was asked to stop gets the grace, then its thread is given up.
+  void note_start() {
+    if (!units_.front()->stop.stop_requested())
+      started_ = self_.now();
+    else
+      self_.after(limits_.stop_grace, [this, u = units_.front()] { give_up(u); });
+  }
+
+  void ended(const unit_ptr& u) {
+    // Not always the first: beside a thread that was given up too late two units run for a moment.
+    auto at = std::find(units_.begin(), units_.end(), u);
+    if (at == units_.end()) return;  // given up before
     ++done_;
-    leave(u, unit_end::done);
+    leave(at, unit_end::done);
   }
 
-  void give_up(const std::shared_ptr<unit>& u) {
+  void give_up(const unit_ptr& u) {
     if (units_.empty() || units_.front() != u) return;
     ++abandoned_;
-    worker_->finish();
-    worker_ = worker::start();
-    leave(u, unit_end::abandoned);
+    auto waiting = worker_->finish();
+    worker_ = new_worker();
+    for (auto& w : waiting) worker_->add(std::move(w));
+    leave(units_.begin(), unit_end::abandoned);
   }
 
-  void leave(const std::shared_ptr<unit>& u, unit_end how) {
-    busy_seconds_ += seconds_since(started_);
-    units_.pop_front();
+  void leave(std::deque<unit_ptr>::iterator at, unit_end how) {
+    const auto u = *at;
+    const bool first = at == units_.begin();
+    units_.erase(at);
+    if (first) {
+      busy_seconds_ += seconds_since(started_);
+      started_ = self_.now();
+      if (!units_.empty()) note_start();
+    }
     u->on_end(how);
-    if (!units_.empty()) return start_next();
-    if (stopping_) self_.quit();
+    if (units_.empty() && stopping_) self_.quit();
   }
 
   kit::context& self_;
@@ -158,7 +174,7 @@ private:
   device_limits limits_;
   std::function<bool(std::function<void()>)> post_;
   std::shared_ptr<worker> worker_;
-  std::deque<std::shared_ptr<unit>> units_;  // the first one runs
+  std::deque<unit_ptr> units_;  // the first one runs
   kit::instant started_{};
   double busy_seconds_ = 0;
   std::uint64_t done_ = 0, abandoned_ = 0;

@@ -13,7 +13,7 @@ namespace {
 
 class digest {
 public:
-  digest() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  digest() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) { EVP_DigestInit_ex2(context_.get(), sha256(), nullptr); }
   void add(const void* bytes, std::size_t size) { EVP_DigestUpdate(context_.get(), bytes, size); }
   std::string hex() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> raw{};
@@ -28,6 +28,12 @@ public:
   }
 
 private:
+  /// Looked up once: finding an algorithm by its name costs more than a short text's digest.
+  static const EVP_MD* sha256() {
+    static const EVP_MD* const found = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+    return found;
+  }
+
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 

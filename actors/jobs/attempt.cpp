@@ -79,13 +79,8 @@ std::string decode_percent(std::string_view text) {
   return out;
 }
 
-}  // namespace
-
-fs::path results_folder(const fs::path& root, const std::string& tenant, const std::string& job_id) {
-  return tenant_root(root, tenant) / job_id;
-}
-
-result<fs::path> local_dataset(const std::string& uri, const std::vector<std::string>& allow) {
+/// The path that a dataset's URI says.
+result<std::string> path_of(const std::string& uri) {
   std::string path = uri;
   if (auto colon = uri.find(':'); colon != std::string::npos && uri.find('/') > colon) {
     auto scheme = uri.substr(0, colon);
@@ -107,9 +102,21 @@ result<fs::path> local_dataset(const std::string& uri, const std::vector<std::st
   if (path.empty())
     return failure(error_code::invalid_argument,
                    "dataset \"" + uri + "\" names no path; expected file:///absolute/path");
+  return path;
+}
+
+}  // namespace
+
+fs::path results_folder(const fs::path& root, const std::string& tenant, const std::string& job_id) {
+  return tenant_root(root, tenant) / job_id;
+}
+
+result<fs::path> local_dataset(const std::string& uri, const std::vector<std::string>& allow) {
+  auto path = path_of(uri);
+  if (!path) return failure(path.error());
   // The real path, so that a link or ".." cannot leave what is allowed.
   std::error_code ec;
-  auto real = fs::weakly_canonical(path, ec);
+  auto real = fs::weakly_canonical(*path, ec);
   if (ec) return failure(error_code::not_found, "dataset " + uri + ": " + ec.message());
   if (!allow.empty()) {
     bool allowed = false;
@@ -124,6 +131,15 @@ result<fs::path> local_dataset(const std::string& uri, const std::vector<std::st
       return failure(error_code::forbidden, "dataset " + uri + " is outside what this node may read (data.allow)");
   }
   return real;
+}
+
+result<void> check_dataset(const std::string& uri, const std::vector<std::string>& allow) {
+  if (!allow.empty()) {
+    auto path = local_dataset(uri, allow);
+    return path ? result<void>{} : failure(path.error());
+  }
+  auto path = path_of(uri);
+  return path ? result<void>{} : failure(path.error());
 }
 
 result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_token stop,

@@ -42,6 +42,10 @@ std::filesystem::path results_folder(const std::filesystem::path& root, const st
 /// be right.
 result<std::filesystem::path> local_dataset(const std::string& uri, const std::vector<std::string>& allow);
 
+/// Whether `local_dataset` may find it: what can be said without looking at the disk. Where everything may be read,
+/// only an attempt looks.
+result<void> check_dataset(const std::string& uri, const std::vector<std::string>& allow);
+
 /// Runs the agent and publishes its results. Exceptions of the agent become `internal` errors.
 result<attempt_outcome> run_attempt(const attempt_request& request, std::stop_token stop,
                                     const gpu::progress_sink& progress);

@@ -4,6 +4,8 @@
 #include "actors/agents/sha256.hpp"
 #include "actors/consumers/job_spans.hpp"
 #include "actors/jobs/attempt.hpp"
+#include "messages/codec/json_writer.hpp"
+#include "messages/codec/write.hpp"
 #include "messages/ulid.hpp"
 
 namespace horizons::jobs {
@@ -12,17 +14,26 @@ namespace {
 
 /// What makes two submissions the same: everything but the identifiers that tie messages together.
 std::string digest_of(const command& c) {
-  json content = {{"agent", c.agent},
-                  {"dataset", c.dataset},
-                  {"params", c.params},
-                  {"user_id", c.user_id},
-                  {"tenant", c.tenant},
-                  {"priority", c.priority},
-                  {"gpus", c.wants.gpus},
-                  {"cpus", c.wants.cpus},
-                  {"walltime_s", c.wants.walltime_s},
-                  {"memory_gb", c.wants.memory_gb ? json(*c.wants.memory_gb) : json(nullptr)}};
-  return agents::sha256_of_text(content.dump());
+  auto& buffer = codec::byte_buffer::of_thread();
+  codec::json_writer w{buffer};
+  const auto put = [&](const char* key, const auto& value) {
+    w.key(key);
+    codec::write(w, value);
+  };
+  // In this order and form for ever: it stands in the journal's claims.
+  w.begin_map(0);
+  put("agent", c.agent);
+  put("cpus", c.wants.cpus);
+  put("dataset", c.dataset);
+  put("gpus", c.wants.gpus);
+  put("memory_gb", c.wants.memory_gb);
+  put("params", c.params);
+  put("priority", c.priority);
+  put("tenant", c.tenant);
+  put("user_id", c.user_id);
+  put("walltime_s", c.wants.walltime_s);
+  w.end_map();
+  return agents::sha256_of_text(buffer.text());
 }
 
 result<void> check_agent(const command& c) {
@@ -76,6 +87,13 @@ result<job_input> order_input(std::string_view what, std::string by, std::string
 
 }  // namespace
 
+json job_answer::view() const {
+  if (!born_) return view_;
+  job j;
+  for (auto& e : born_->events) j.apply(e);
+  return j.view();
+}
+
 front::front(kit::system& system, std::shared_ptr<const shard_map> shards, kit::handle<scheduler_api> scheduler,
              kit::handle<job_table_api> table, waiting_count waiting,
              std::shared_ptr<const waiting_by_tenant> waiting_of, std::vector<std::string> dataset_allow,
@@ -93,8 +111,7 @@ result<void> front::check(const command& c) const {
   if (auto ok = validate(c); !ok) return ok;
   if (auto ok = check_agent(c); !ok) return ok;
   if (auto ok = check_resources(c.wants, limits_); !ok) return ok;
-  if (auto path = local_dataset(c.dataset, dataset_allow_); !path) return failure(path.error());
-  return {};
+  return check_dataset(c.dataset, dataset_allow_);
 }
 
 result<void> front::check_queue(const std::string& tenant) const {
@@ -120,10 +137,10 @@ void front::send(jobs::submit message, answer<taken> then) const {
                 if (!r && r.error().code == error_code::limit_exceeded)  // of the journal: no queue is full
                   r.error().code = error_code::invalid_argument;
                 if (!r) return then(failure(std::move(r.error())));
-                if (r->is_new) return then(taken{true, rejected, r->marked, std::move(r->view)});
+                if (r->is_new) return then(taken{true, rejected, r->marked, job_answer(std::move(r->born))});
                 self.get({tenant, r->job_id}, [rejected, then](result<json> job) {
                   if (!job) return then(failure(std::move(job.error())));
-                  then(taken{false, rejected, false, std::move(*job)});
+                  then(taken{false, rejected, false, job_answer(std::move(*job))});
                 });
               });
 }
@@ -151,7 +168,7 @@ void front::take(command c, std::string traceparent, std::optional<journal::sour
     return system_.ask(shard, order{std::move(key), std::move(*input), std::move(mark)}, limits_.answer_timeout,
                        [then = std::move(then)](result<order::reply> r) {
                          if (!r) return then(failure(std::move(r.error())));
-                         then(taken{true, false, r->marked, std::move(r->view)});
+                         then(taken{true, false, r->marked, job_answer(std::move(r->view))});
                        });
   }
   std::optional<error> refused;

@@ -23,6 +23,20 @@ struct front_limits {
   double memory_gb_available = 0;
 };
 
+/// A job as it stood when the answer was given; made into JSON when somebody reads it, which most doors do not.
+class job_answer {
+public:
+  job_answer() = default;
+  explicit job_answer(json view) : view_(std::move(view)) {}
+  explicit job_answer(std::shared_ptr<const journal::batch> born) : born_(std::move(born)) {}
+  /// As GET /api/jobs/{id} answers.
+  json view() const;
+
+private:
+  json view_;
+  std::shared_ptr<const journal::batch> born_;  // all its events; null: view_ says it
+};
+
 template <class T>
 using answer = std::function<void(result<T>)>;
 
@@ -38,7 +52,7 @@ public:
   /// limit_exceeded (the queue is full), unavailable (the journal cannot be reached), disk_full.
   struct accepted {
     bool is_new = true;
-    json job;
+    job_answer job;
   };
   void submit(command c, std::string traceparent, answer<accepted> then) const;
 
@@ -50,7 +64,7 @@ public:
     bool changed = true;    // false: the same was here before
     bool rejected = false;  // stored as REJECTED
     bool marked = false;
-    json job;
+    job_answer job;
   };
   void take(command c, std::string traceparent, std::optional<journal::source_mark> mark, answer<taken> then) const;
 

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "messages/codec/json.hpp"
+#include "messages/codec/json_writer.hpp"
+#include "messages/codec/write.hpp"
 
 namespace horizons::jobs {
 
@@ -17,22 +19,6 @@ std::string name(job_status s) { return std::string(to_string(s)); }
 // Reasons that the fold understands: they say what a job.queued after RUNNING counts as.
 constexpr std::string_view interrupted = "interrupted";
 constexpr std::string_view crashed = "crashed";
-
-/// A job's request as snapshots keep it.
-json fields_to_json(const job_submitted& r) {
-  auto number = [](const std::optional<double>& v) { return v ? json(*v) : json(nullptr); };
-  return {{"agent", r.agent},
-          {"dataset", r.dataset},
-          {"params", r.params},
-          {"priority", r.priority},
-          {"executor", r.executor},
-          {"estimated_cost_usd", number(r.estimated_cost_usd)},
-          {"resources",
-           {{"gpus", r.wants.gpus},
-            {"cpus", r.wants.cpus},
-            {"walltime_s", r.wants.walltime_s},
-            {"memory_gb", number(r.wants.memory_gb)}}}};
-}
 
 template <class Change>
 Change change(const job& j, job_status to, std::string reason, int attempt, const std::string& node,
@@ -253,71 +239,115 @@ json job::view(const std::string& waiting_for) const {
 }
 
 std::string job::snapshot() const {
-  json s = view();
-  s["resume_to"] = to_string(resume_to);
-  s["failures"] = failures;
-  s["position"] = position;
-  s["crashes"] = crashes;
-  s["interruptions"] = interruptions;
-  s["traceparent"] = traceparent;
-  s["request"] = fields_to_json(request);
-  json files = json::array();
-  for (auto& r : results) files.push_back({{"name", r.name}, {"size", r.size}, {"sha256", r.sha256}});
-  s["results"] = std::move(files);
-  return s.dump();
+  auto& buffer = codec::byte_buffer::of_thread();
+  codec::json_writer w{buffer};
+  auto text = [&](const char* key, std::string_view value) {
+    if (value.empty()) return;
+    w.key(key);
+    w.text(value);
+  };
+  auto number = [&](const char* key, auto value) {
+    if (value == 0) return;
+    w.key(key);
+    codec::write(w, value);
+  };
+  auto time = [&](const char* key, const std::optional<timestamp>& value) {
+    if (value) number(key, std::int64_t{value->time_since_epoch().count()});
+  };
+  w.begin_map(0);
+  text("tenant", tenant);
+  text("user_id", user_id);
+  text("job_id", job_id);
+  text("correlation_id", correlation_id);
+  text("traceparent", traceparent);
+  w.key("request");
+  codec::write(w, request);
+  text("status", to_string(status));
+  if (resume_to != job_status::none) text("resume_to", to_string(resume_to));
+  text("reason", reason);
+  number("attempt", attempt);
+  number("failures", failures);
+  number("crashes", crashes);
+  number("interruptions", interruptions);
+  number("progress", progress);
+  text("stage", stage);
+  text("device", device);
+  time("submitted_ms", submitted_at);
+  time("started_ms", started_at);
+  time("finished_ms", finished_at);
+  if (error) {
+    w.key("error");
+    codec::write(w, *error);
+  }
+  if (!results.empty()) {
+    w.key("results");
+    codec::write(w, results);
+  }
+  if (!metrics.is_object() || !metrics.empty()) {
+    w.key("metrics");
+    codec::write_json(w, metrics);
+  }
+  number("last_sequence", last_sequence);
+  number("position", position);
+  w.end_map();
+  return buffer.text();
 }
 
 result<job> job::from_snapshot(std::string_view text) {
+  auto parsed = parse_json(text);
+  if (!parsed) return failure(error_code::unreadable, "snapshot of a job: " + parsed.error().text);
   try {
-    auto s = json::parse(text);
+    const json& s = *parsed;
     job j;
-    auto read = [&](const char* key, auto& to) { s.at(key).get_to(to); };
-    auto read_time = [&](const char* key, std::optional<timestamp>& to) {
-      if (auto& v = s.at(key); v.is_string())
-        if (auto t = parse_timestamp(v.get_ref<const std::string&>())) to = *t;
+    auto read = [](const json& from, const char* key, auto& to) {
+      if (auto at = from.find(key); at != from.end()) at->get_to(to);
+    };
+    auto time_at = [&](const char* key) -> std::optional<timestamp> {
+      auto at = s.find(key);
+      if (at == s.end()) return {};
+      return timestamp(timestamp::duration(at->get<std::int64_t>()));
     };
     auto status_at = [&](const char* key) {
-      return parse_job_status(s.at(key).get_ref<const std::string&>()).value_or(job_status::none);
+      auto at = s.find(key);
+      return at == s.end() ? job_status::none
+                           : parse_job_status(at->get_ref<const std::string&>()).value_or(job_status::none);
     };
-    read("tenant", j.tenant);
-    read("user_id", j.user_id);
-    read("job_id", j.job_id);
-    read("correlation_id", j.correlation_id);
-    read("traceparent", j.traceparent);
-    read("reason", j.reason);
-    read("attempt", j.attempt);
-    read("failures", j.failures);
-    read("position", j.position);
-    read("crashes", j.crashes);
-    read("interruptions", j.interruptions);
-    read("progress", j.progress);
-    read("stage", j.stage);
-    read("device", j.device);
-    read("last_sequence", j.last_sequence);
-    j.metrics = s.at("metrics");
+    read(s, "tenant", j.tenant);
+    read(s, "user_id", j.user_id);
+    read(s, "job_id", j.job_id);
+    read(s, "correlation_id", j.correlation_id);
+    read(s, "traceparent", j.traceparent);
+    read(s, "reason", j.reason);
+    read(s, "attempt", j.attempt);
+    read(s, "failures", j.failures);
+    read(s, "crashes", j.crashes);
+    read(s, "interruptions", j.interruptions);
+    read(s, "progress", j.progress);
+    read(s, "stage", j.stage);
+    read(s, "device", j.device);
+    read(s, "metrics", j.metrics);
+    read(s, "last_sequence", j.last_sequence);
+    read(s, "position", j.position);
     j.status = status_at("status");
     j.resume_to = status_at("resume_to");
-    read_time("submitted_at", j.submitted_at);
-    read_time("started_at", j.started_at);
-    read_time("finished_at", j.finished_at);
-    if (auto& e = s.at("error"); e.is_object())
-      j.error =
-          problem{e.at("type").get<std::string>(), e.at("title").get<std::string>(), e.at("detail").get<std::string>()};
-    for (auto& r : s.at("results"))
-      j.results.push_back(
-          {r.at("name").get<std::string>(), r.at("size").get<std::int64_t>(), r.at("sha256").get<std::string>()});
+    j.submitted_at = time_at("submitted_ms");
+    j.started_at = time_at("started_ms");
+    j.finished_at = time_at("finished_ms");
+    if (auto e = s.find("error"); e != s.end()) j.error = problem{e->at("type"), e->at("title"), e->at("detail")};
+    if (auto list = s.find("results"); list != s.end())
+      for (auto& r : *list) j.results.push_back({r.at("name"), r.at("size").get<std::int64_t>(), r.at("sha256")});
     auto& q = s.at("request");
     auto& w = q.at("resources");
-    q.at("agent").get_to(j.request.agent);
-    q.at("dataset").get_to(j.request.dataset);
-    j.request.params = q.at("params");
-    q.at("priority").get_to(j.request.priority);
-    q.at("executor").get_to(j.request.executor);
-    if (auto& c = q.at("estimated_cost_usd"); c.is_number()) j.request.estimated_cost_usd = c.get<double>();
-    w.at("gpus").get_to(j.request.wants.gpus);
-    w.at("cpus").get_to(j.request.wants.cpus);
-    w.at("walltime_s").get_to(j.request.wants.walltime_s);
-    if (auto& m = w.at("memory_gb"); m.is_number()) j.request.wants.memory_gb = m.get<double>();
+    read(q, "agent", j.request.agent);
+    read(q, "dataset", j.request.dataset);
+    read(q, "params", j.request.params);
+    read(q, "priority", j.request.priority);
+    read(q, "executor", j.request.executor);
+    if (auto c = q.find("estimated_cost_usd"); c != q.end()) j.request.estimated_cost_usd = c->get<double>();
+    read(w, "gpus", j.request.wants.gpus);
+    read(w, "cpus", j.request.wants.cpus);
+    read(w, "walltime_s", j.request.wants.walltime_s);
+    if (auto m = w.find("memory_gb"); m != w.end()) j.request.wants.memory_gb = m->get<double>();
     return j;
   } catch (const json::exception& e) {
     return failure(error_code::unreadable, std::string("snapshot of a job: ") + e.what());
@@ -326,11 +356,11 @@ result<job> job::from_snapshot(std::string_view text) {
 
 // -- decisions --------------------------------------------------------------------------------------------------
 
-std::vector<event_data> accept(const command& c, const std::string& node, const hourly_prices& prices) {
+std::vector<event_data> accept(command&& c, const std::string& node, const hourly_prices& prices) {
   job_submitted s;
-  s.agent = c.agent;
-  s.dataset = c.dataset;
-  s.params = c.params;
+  s.agent = std::move(c.agent);
+  s.dataset = std::move(c.dataset);
+  s.params = std::move(c.params);
   s.priority = c.priority;
   s.wants = c.wants;
   if (prices.cpu_usd > 0 || prices.gpu_usd > 0)
@@ -340,7 +370,11 @@ std::vector<event_data> accept(const command& c, const std::string& node, const 
   q.old_status = name(job_status::submitted);
   q.new_status = name(job_status::queued);
   q.node = node;
-  return {s, q};
+  std::vector<event_data> both;
+  both.reserve(2);
+  both.emplace_back(std::move(s));
+  both.emplace_back(std::move(q));
+  return both;
 }
 
 std::vector<event_data> reject(const error& why) {

@@ -175,7 +175,7 @@ struct hourly_prices {
 
 /// The first two events of a new job. Its estimated cost is the most it can be: that of its whole walltime. What it
 /// cost in the end is the share of that which the attempt that completed has taken.
-std::vector<event_data> accept(const command& c, const std::string& node, const hourly_prices& prices = {});
+std::vector<event_data> accept(command&& c, const std::string& node, const hourly_prices& prices = {});
 /// The only event of a submission that came by a bridge and cannot be accepted.
 std::vector<event_data> reject(const error& why);
 

@@ -4,9 +4,8 @@
 #include <deque>
 #include <utility>
 
+#include "actors/jobs/durable_append.hpp"
 #include "actors/jobs/open_jobs.hpp"
-#include "messages/make_event.hpp"
-#include "messages/ulid.hpp"
 
 namespace horizons::jobs {
 
@@ -14,9 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto journal_timeout = 30s;  // a commit takes milliseconds; longer means the disk hangs
-constexpr milliseconds append_retry_first{50};
-constexpr milliseconds append_retry_max{5'000};
+constexpr auto read_timeout = 30s;  // milliseconds; longer means the disk hangs
 constexpr std::size_t history_page = 1'000;
 
 /// Progress becomes an event when it moved by this share, or after this time: a job has some 20 of them, not thousands.
@@ -54,12 +51,12 @@ private:
 class job_shell {
 public:
   job_shell(kit::context& self, std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
-            std::uint32_t shard_number, job_key key)
-      : self_(self),
-        env_(std::move(env)),
-        shard_(std::move(shard)),
-        shard_number_(shard_number),
-        key_(std::move(key)) {}
+            std::uint32_t shard_number, job_key key, std::shared_ptr<const journal::batch> born)
+      : self_(self), env_(std::move(env)), shard_(std::move(shard)), shard_number_(shard_number), key_(std::move(key)) {
+    if (!born) return;
+    for (auto& e : born->events) j_.apply(e);
+    phase_ = phase::ready;
+  }
 
   void receive(job_message& m) {
     ++seen_;
@@ -78,25 +75,34 @@ private:
   // -- order: one thing at a time ---------------------------------------------------------------------------------
 
   void pump() {
-    idle_.cancel();
     while (!busy_ && !waiting_.empty()) {
-      auto* submission = std::get_if<job_message::submission>(&waiting_.front().what);
-      if (phase_ == phase::unknown && !submission) {
+      if (phase_ == phase::unknown) {
         auto is_recovery = [](auto& m) { return std::holds_alternative<job_message::recovery>(m.what); };
         return load(std::any_of(waiting_.begin(), waiting_.end(), is_recovery), [this] { loaded(); });
       }
       auto m = std::move(waiting_.front());
       waiting_.pop_front();
       std::visit([this](auto& what) { take(what); }, m.what);
+      if (!busy_ && j_.status == job_status::none) phase_ = phase::unknown;  // it may be submitted any time
     }
-    if (!busy_) arm_idle_timer();
+    if (!busy_) rest();
   }
 
-  void arm_idle_timer() {
+  /// What is over leaves memory at once, what waits after a while.
+  void rest() {
     if (j_.status == job_status::running || j_.status == job_status::retrying) return;
-    auto delay = is_final(j_.status) || j_.status == job_status::none ? env_->final_before_passivation
-                                                                      : env_->idle_before_passivation;
-    idle_ = self_.after(delay, [this] { shard_.send(job_idle{key_, seen_}); });
+    if (is_final(j_.status) || j_.status == job_status::none) return say_idle();
+    if (idle_armed_) return;
+    idle_armed_ = true;
+    self_.after(env_->idle_before_passivation, [this, seen = seen_] {
+      idle_armed_ = false;
+      if (busy_ || !waiting_.empty()) return;
+      seen == seen_ ? say_idle() : rest();
+    });
+  }
+
+  void say_idle() {
+    if (std::exchange(said_idle_at_, seen_) != seen_) shard_.send(job_idle{key_, seen_});
   }
 
   /// Reads what is new in the journal, then goes on with `then`. `settled`: an earlier life of this actor may have left
@@ -115,7 +121,7 @@ private:
     ask.filter.tenant = key_.tenant;
     ask.filter.job_id = key_.job_id;
     ask.limit = history_page;
-    self_.request(env_->reader, std::move(ask), journal_timeout,
+    self_.request(env_->reader, std::move(ask), read_timeout,
                   [this, after, then = std::move(then)](result<journal::read_events::reply> r) mutable {
                     if (!r) {
                       // Nobody can be answered without the history: try again, the requests have their own timeouts.
@@ -178,12 +184,9 @@ private:
 
   // -- the messages -----------------------------------------------------------------------------------------------
 
-  /// Also when the job is known already: the claim in the journal tells whether it is the same submission.
-  void take(job_message::submission& s) { create(s); }
-
   void take(job_message::instruction& i) {
     step(
-        i.what.what,
+        std::move(i.what.what),
         [this, answer = i.answer, mark = i.what.mark.has_value()](result<bool> r) {
           r ? answer.deliver({j_.view(), mark && *r}) : answer.fail(r.error());
         },
@@ -227,56 +230,16 @@ private:
     if (is_progress(input))  // only the newest counts
       for (auto& m : waiting_)
         if (auto* later = std::get_if<job_input>(&m.what); later && is_progress(*later)) return;
-    step(input, [](const result<bool>&) {});
+    step(std::move(input), [](const result<bool>&) {});
   }
 
   void take(job_message::recovery&) {}  // loading has done what was needed
 
   // -- events -----------------------------------------------------------------------------------------------------
 
-  void create(job_message::submission& s) {
-    auto digest = s.what.digest;
-    auto& c = s.what.what;
-    journal::batch b;
-    b.claims.push_back({key_.tenant, c.user_id, key_.job_id, c.idempotency_key, digest});
-    job draft;
-    draft.tenant = key_.tenant;
-    draft.user_id = c.user_id;
-    draft.job_id = key_.job_id;
-    draft.correlation_id = c.correlation_id;
-    draft.traceparent = s.what.traceparent;
-    fill(b, draft, s.what.refused ? reject(*s.what.refused) : accept(c, env_->node_id, env_->prices));
-    if (s.what.mark) b.marks.push_back(*s.what.mark);
-    busy_ = true;
-    append(
-        std::move(b), append_retry_first, /*give_up=*/true,
-        [this, answer = s.answer, digest, id = c.job_id](result<journal::append_outcome> r, const journal::batch& b) {
-          busy_ = false;
-          if (!r) {
-            answer.fail(r.error());
-          } else if (r->conflict) {
-            auto& owner = *r->conflict;
-            if (owner.digest != digest)
-              answer.fail({error_code::conflict,
-                           owner.job_id == id
-                               ? "job_id " + id + " exists with other content; use another job_id"
-                               : "idempotency_key belongs to job " + owner.job_id + ", submitted with other content"});
-            else
-              answer.deliver({false, owner.job_id, nullptr, false});
-            // What this actor knows of an existing job comes from the journal only.
-          } else {
-            fold(b, *r);
-            phase_ = phase::ready;
-            answer.deliver({true, key_.job_id, j_.view(), !b.marks.empty()});
-            if (j_.status == job_status::queued) tell_scheduler();
-          }
-          pump();
-        });
-  }
-
   /// Decides, appends (with `mark`, when there is something to append), folds, carries out, then tells `done` whether
   /// anything was appended.
-  void step(const job_input& input, std::function<void(result<bool>)> done,
+  void step(job_input input, std::function<void(result<bool>)> done,
             const std::optional<journal::source_mark>& mark = {}) {
     if (j_.status == job_status::none) return done(failure(not_found()));
     auto d = decide(j_, input, env_->retries, env_->node_id);
@@ -289,91 +252,41 @@ private:
       done(false);
       return;
     }
-    journal::batch b;
-    fill(b, j_, std::move(d->events));
-    if (mark) b.marks.push_back(*mark);
+    auto b = std::make_shared<journal::batch>();
+    b->shard = shard_number_;
+    b->epoch = env_->epoch;
+    add_events(*b, {j_.tenant, j_.user_id, j_.job_id, j_.correlation_id, j_.traceparent, j_.last_sequence}, self_.utc(),
+               std::move(d->events));
+    if (mark) b->marks.push_back(*mark);
     busy_ = true;
-    append(std::move(b), append_retry_first, /*give_up=*/false,
-           [this, input, mark, done = std::move(done), effects = std::move(d->effects)](
-               result<journal::append_outcome> r, const journal::batch& b) {
-             busy_ = false;
-             if (!r && r.error().code == error_code::conflict) {
-               // Somebody of an earlier life has written: decide again on what is so.
-               load(true, [this, input, mark, done] {
-                 step(input, done, mark);
-                 pump();
-               });
-               return;
-             }
-             if (!r) {
-               done(failure(r.error()));
-               // An outcome that the journal does not take would leave the job running for ever.
-               if (auto* f = std::get_if<finish_attempt>(&input))
-                 step(fail_attempt{f->attempt,
-                                   f->duration_s,
-                                   {r.error().code, "its results cannot be recorded: " + r.error().text},
-                                   error_class::invalid},
-                      [](const result<bool>&) {});
-             } else {
-               fold(b, *r);
-               for (auto& e : effects) carry_out(e);
-               done(true);
-             }
-             pump();
-           });
-  }
-
-  void fill(journal::batch& b, const job& j, std::vector<event_data> data) {
-    b.shard = shard_number_;
-    b.epoch = env_->epoch;
-    auto sequence = j.last_sequence;
-    for (auto& d : data) {
-      event e;
-      e.time = self_.utc();
-      e.event_id = make_ulid(e.time);
-      if (is_life_cycle(d)) e.sequence = ++sequence;
-      e.tenant = j.tenant;
-      e.user_id = j.user_id;
-      e.job_id = j.job_id;
-      e.correlation_id = j.correlation_id;
-      e.traceparent = j.traceparent;
-      e.data = std::move(d);
-      b.events.push_back(std::move(e));
-    }
-  }
-
-  void fold(const journal::batch& b, const journal::append_outcome& r) {
-    for (std::size_t i = 0; i < b.events.size(); ++i) {
-      auto e = b.events[i];
-      e.position = r.positions[i];
-      j_.apply(e);
-    }
-  }
-
-  /// Appends until the outcome is known. The same events, by their ids, may be sent any number of times. With
-  /// `give_up` an error that certainly stored nothing is told at once: somebody waits for the answer. What would be
-  /// refused again is always told.
-  void append(journal::batch b, milliseconds pause, bool give_up,
-              std::function<void(result<journal::append_outcome>, const journal::batch&)> done) {
-    auto shared = std::make_shared<journal::batch>(std::move(b));
-    self_.request(env_->writer, journal::append{*shared}, journal_timeout,
-                  [this, shared, pause, give_up, done = std::move(done)](result<journal::append_outcome> r) mutable {
-                    if (r || r.error().code == error_code::fenced) {
-                      // With a mark it may be the bridge that lost its partition: its own affair.
-                      if (!r && shared->marks.empty()) self_.fail("another node owns this shard: " + r.error().text);
-                      return done(std::move(r), *shared);
-                    }
-                    auto code = r.error().code;
-                    if (code == error_code::conflict || code == error_code::invalid_argument ||
-                        code == error_code::limit_exceeded)
-                      return done(std::move(r), *shared);
-                    if (code == error_code::timed_out) give_up = false;  // it may be stored: later errors do not tell
-                    if (give_up) return done(std::move(r), *shared);
-                    auto next = std::min(pause * 2, append_retry_max);
-                    self_.after(pause, [this, shared, next, give_up, done = std::move(done)]() mutable {
-                      append(std::move(*shared), next, give_up, std::move(done));
-                    });
-                  });
+    append_until_known(self_, env_->writer, b, /*give_up=*/false,
+                       [this, b, input = std::move(input), mark, done = std::move(done),
+                        effects = std::move(d->effects)](result<journal::append_outcome> r) mutable {
+                         busy_ = false;
+                         if (!r && r.error().code == error_code::conflict) {
+                           // Somebody of an earlier life has written: decide again on what is so.
+                           load(true, [this, input = std::move(input), mark, done = std::move(done)]() mutable {
+                             step(std::move(input), std::move(done), mark);
+                             pump();
+                           });
+                           return;
+                         }
+                         if (!r) {
+                           done(failure(r.error()));
+                           // An outcome that the journal does not take would leave the job running for ever.
+                           if (auto* f = std::get_if<finish_attempt>(&input))
+                             step(fail_attempt{f->attempt,
+                                               f->duration_s,
+                                               {r.error().code, "its results cannot be recorded: " + r.error().text},
+                                               error_class::invalid},
+                                  [](const result<bool>&) {});
+                         } else {
+                           for (auto& e : b->events) j_.apply(e);
+                           for (auto& e : effects) carry_out(e);
+                           done(true);
+                         }
+                         pump();
+                       });
   }
 
   // -- effects ----------------------------------------------------------------------------------------------------
@@ -410,8 +323,50 @@ private:
     for (auto& [_, device] : env_->devices) device.send(gpu::stop_unit{unit_id(key_, attempt)});
   }
 
-  void start_unit(int attempt) {
+  /// What the device needs of an attempt. Everything the unit tells goes through the shard: it outlives this actor.
+  struct unit_context {
+    std::shared_ptr<const job_environment> env;
+    kit::handle<shard_api> shard;
+    job_key key;
+    std::string device;
     attempt_request request;
+
+    void tell(job_input input) const { shard.send(tell_job{key, std::move(input)}); }
+
+    void run(std::stop_token stop) const {
+      const int attempt = request.attempt;
+      if (env->on_device) env->on_device(device, request.tenant + "/" + request.job_id, attempt);
+      auto began = std::chrono::steady_clock::now();
+      auto outcome = env->run(request, std::move(stop), progress_reporter(shard, key, attempt));
+      std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+      if (env->on_device) env->on_device(device, "", 0);
+      if (outcome)
+        tell(finish_attempt{attempt, took.count(), std::move(outcome->results), std::move(outcome->metrics)});
+      else if (outcome.error().code == error_code::cancelled)
+        tell(lose_attempt{"it was stopped", false, attempt});
+      else
+        tell(fail_attempt{attempt, took.count(), outcome.error(), classify(outcome.error().code)});
+    }
+
+    void end(gpu::unit_end how) const {
+      const int attempt = request.attempt;
+      env->scheduler.send(device_free{device, key, attempt});
+      if (how == gpu::unit_end::abandoned)
+        tell(fail_attempt{attempt,
+                          0,
+                          {error_code::timed_out, "the attempt did not stop when asked and was given up"},
+                          error_class::timeout});
+      if (how == gpu::unit_end::lost) tell(lose_attempt{"device " + device + " was restarted", false, attempt});
+    }
+  };
+
+  void start_unit(int attempt) {
+    auto context = std::make_shared<unit_context>();
+    context->env = env_;
+    context->shard = shard_;
+    context->key = key_;
+    context->device = j_.device;
+    auto& request = context->request;
     request.tenant = key_.tenant;
     request.job_id = key_.job_id;
     request.agent = j_.request.agent;
@@ -421,35 +376,10 @@ private:
     request.results_root = env_->results_root;
     request.allow = env_->dataset_allow;
 
-    // Everything the unit tells goes through the shard: it outlives this actor.
     gpu::run_unit unit;
     unit.id = unit_id(key_, attempt);
-    unit.work = [env = env_, shard = shard_, key = key_, request, device = j_.device](std::stop_token stop) {
-      if (env->on_device) env->on_device(device, request.tenant + "/" + request.job_id, request.attempt);
-      auto began = std::chrono::steady_clock::now();
-      auto outcome = env->run(request, stop, progress_reporter(shard, key, request.attempt));
-      std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-      if (env->on_device) env->on_device(device, "", 0);
-      if (outcome)
-        shard.send(tell_job{key, finish_attempt{request.attempt, took.count(), std::move(outcome->results),
-                                                std::move(outcome->metrics)}});
-      else if (outcome.error().code == error_code::cancelled)
-        shard.send(tell_job{key, lose_attempt{"it was stopped", false, request.attempt}});
-      else
-        shard.send(tell_job{
-            key, fail_attempt{request.attempt, took.count(), outcome.error(), classify(outcome.error().code)}});
-    };
-    unit.on_end = [env = env_, shard = shard_, key = key_, attempt, device = j_.device](gpu::unit_end how) {
-      env->scheduler.send(device_free{device, key, attempt});
-      if (how == gpu::unit_end::abandoned)
-        shard.send(
-            tell_job{key, fail_attempt{attempt,
-                                       0,
-                                       {error_code::timed_out, "the attempt did not stop when asked and was given up"},
-                                       error_class::timeout}});
-      if (how == gpu::unit_end::lost)
-        shard.send(tell_job{key, lose_attempt{"device " + device + " was restarted", false, attempt}});
-    };
+    unit.work = [context](std::stop_token stop) { context->run(std::move(stop)); };
+    unit.on_end = [context](gpu::unit_end how) { context->end(how); };
     auto device = env_->devices.find(j_.device);
     if (device == env_->devices.end() || device->second.send(std::move(unit)) == kit::delivery::dead) {
       report_lost(j_.device, attempt, "device " + j_.device + " is not there", false);
@@ -481,17 +411,18 @@ private:
   phase phase_ = phase::unknown;
   bool busy_ = false;                // an append, a load or the search for the attempt is in flight
   std::deque<job_message> waiting_;  // bounded by what the shard's data lane lets in
-  std::uint64_t seen_ = 0;
+  std::uint64_t seen_ = 0, said_idle_at_ = 0;
+  bool idle_armed_ = false;
   job_message::offer offered_;
-  kit::timer idle_, walltime_;
+  kit::timer walltime_;
 };
 
 }  // namespace
 
 kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
-                          std::uint32_t shard_number, job_key key) {
-  return [env, shard, shard_number, key](kit::context& self) {
-    auto j = std::make_shared<job_shell>(self, env, shard, shard_number, key);
+                          std::uint32_t shard_number, job_key key, std::shared_ptr<const journal::batch> born) {
+  return [env, shard, shard_number, key, born](kit::context& self) {
+    auto j = std::make_shared<job_shell>(self, env, shard, shard_number, key, born);
     return kit::behavior{}
         .on<job_message>([j](job_message& m) { j->receive(m); })
         .on<passivate>([&self](const passivate&) { self.quit(); });

@@ -32,17 +32,16 @@ struct job_environment {
   std::function<result<attempt_outcome>(const attempt_request&, std::stop_token, const gpu::progress_sink&)> run =
       run_attempt;
   milliseconds idle_before_passivation{5'000};
-  milliseconds final_before_passivation{1'000};
   /// Told when an attempt takes a device and when it leaves it (job empty): for the crash marker.
   std::function<void(const std::string& device, const std::string& job, int attempt)> on_device;
 };
 
-/// The body of "job/<id>". `key` names the job; its events are read from the journal unless the first message is a
-/// submission of it.
+/// The body of "job/<id>". `key` names the job; `born`: all its events so far; null: they are read from the journal.
 kit::actor_body job_actor(std::shared_ptr<const job_environment> env, kit::handle<shard_api> shard,
-                          std::uint32_t shard_number, job_key key);
+                          std::uint32_t shard_number, job_key key, std::shared_ptr<const journal::batch> born);
 
-/// The body of "shard/<n>": routes messages to its jobs, starts their actors when needed and lets idle ones go.
+/// The body of "shard/<n>": makes new jobs durable, routes messages to its jobs, starts their actors when needed and
+/// lets idle ones go.
 kit::actor_body shard_actor(std::shared_ptr<const job_environment> env, std::uint32_t shard_number);
 
 /// The shards of a node, in order of their numbers.

@@ -12,18 +12,19 @@ namespace sqlite = journal::sqlite;
 
 namespace {
 
-constexpr int table_version = 2;
-constexpr std::size_t folded_jobs_max = 10'000;  // kept in memory between events: some 2 KiB each
+constexpr int table_version = 3;
+constexpr std::size_t folded_jobs_max = 20'000;    // kept in memory between events: some 2 KiB each
+constexpr std::size_t unwritten_jobs_max = 5'000;  // a job that comes and goes between two writes is written once
+constexpr milliseconds write_delay{1'000};         // so much is read again from the journal after a crash
 
 constexpr const char* schema = R"(
   CREATE TABLE meta (journal TEXT NOT NULL, position INTEGER NOT NULL);
   CREATE TABLE jobs (
-    tenant TEXT NOT NULL, job_id TEXT NOT NULL, position INTEGER NOT NULL, status TEXT NOT NULL, open INTEGER NOT NULL,
-    user_id TEXT NOT NULL, agent TEXT NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    submitted_ms INTEGER NOT NULL, snapshot TEXT NOT NULL, gpus INTEGER NOT NULL, cpus INTEGER NOT NULL,
-    walltime_s INTEGER NOT NULL, dataset INTEGER NOT NULL,
-    PRIMARY KEY (tenant, job_id)) WITHOUT ROWID;
-  CREATE INDEX jobs_by_position ON jobs (position);
+    position INTEGER PRIMARY KEY, tenant TEXT NOT NULL, job_id TEXT NOT NULL, status TEXT NOT NULL,
+    open INTEGER NOT NULL, user_id TEXT NOT NULL, agent TEXT NOT NULL, priority INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, submitted_ms INTEGER NOT NULL, gpus INTEGER NOT NULL, cpus INTEGER NOT NULL,
+    walltime_s INTEGER NOT NULL, dataset INTEGER NOT NULL, snapshot TEXT NOT NULL);
+  CREATE UNIQUE INDEX jobs_by_name ON jobs (job_id, tenant);
   CREATE INDEX jobs_open ON jobs (position) WHERE open = 1;
 )";
 
@@ -33,7 +34,14 @@ struct job_table::state {
   sqlite::connection db;
   sqlite::statement begin, commit, rollback, put, get, move, open_page;
   std::uint64_t position = 0;
-  std::unordered_map<job_key, job, job_key_hash> folded;  // recent jobs, so that an event costs no parsing
+  std::uint64_t written = 0;  // up to there the file says it
+  struct kept {
+    job value;
+    bool unwritten = false;
+  };
+  using folded_jobs = std::unordered_map<job_key, kept, job_key_hash>;
+  folded_jobs folded;  // recent jobs, so that an event costs no parsing
+  std::vector<folded_jobs::value_type*> unwritten;
 
   result<void> prepare_all() {
     auto one = [&](sqlite::statement& s, std::string_view sql) -> result<void> {
@@ -47,7 +55,9 @@ struct job_table::state {
              {&commit, "COMMIT"},
              {&rollback, "ROLLBACK"},
              {&put,
-              "INSERT OR REPLACE INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"},
+              "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
+              "ON CONFLICT (position) DO UPDATE SET status = excluded.status, open = excluded.open, "
+              "attempt = excluded.attempt, snapshot = excluded.snapshot"},
              {&get, "SELECT snapshot FROM jobs WHERE tenant = ?1 AND job_id = ?2"},
              {&move, "UPDATE meta SET position = ?1"},
              {&open_page,
@@ -68,12 +78,13 @@ struct job_table::state {
   }
 
   result<void> store(const job& j) {
+    if (j.position == 0) return {};  // its beginning is in no journal we know
     auto status = to_string(j.status);
     auto snapshot = j.snapshot();
     auto submitted = j.submitted_at ? j.submitted_at->time_since_epoch().count() : 0;
-    return put.bind(1, j.tenant)
-        .bind(2, j.job_id)
-        .bind(3, j.position)
+    return put.bind(1, j.position)
+        .bind(2, j.tenant)
+        .bind(3, j.job_id)
         .bind(4, status)
         .bind(5, std::int64_t{!is_final(j.status)})
         .bind(6, j.user_id)
@@ -81,42 +92,63 @@ struct job_table::state {
         .bind(8, std::int64_t{j.request.priority})
         .bind(9, std::int64_t{j.attempt})
         .bind(10, std::int64_t{submitted})
-        .bind(11, snapshot)
-        .bind(12, std::int64_t{j.request.wants.gpus})
-        .bind(13, std::int64_t{j.request.wants.cpus})
-        .bind(14, std::int64_t{j.request.wants.walltime_s})
-        .bind(15, static_cast<std::int64_t>(std::hash<std::string>{}(j.request.dataset)))
+        .bind(11, std::int64_t{j.request.wants.gpus})
+        .bind(12, std::int64_t{j.request.wants.cpus})
+        .bind(13, std::int64_t{j.request.wants.walltime_s})
+        .bind(14, static_cast<std::int64_t>(std::hash<std::string>{}(j.request.dataset)))
+        .bind(15, snapshot)
         .run();
   }
 
-  result<void> apply_all(std::span<const event> events) {
-    // Every job is written once per batch, however many of its events the batch holds.
-    std::vector<job_key> changed;
+  result<void> fold(const journal::event_list& events) {
     for (auto& e : events) {
       if (e.position <= position) continue;
-      position = e.position;
-      if (e.job_id.empty() || !is_life_cycle(e.data)) continue;
-      job_key key{e.tenant, e.job_id};
-      auto at = folded.find(key);
-      if (at == folded.end()) {
-        auto known = load(key);
-        if (!known) return failure(known.error());
-        at = folded.emplace(key, *known ? std::move(**known) : job{}).first;
+      if (!e.job_id.empty() && is_life_cycle(e.data)) {
+        job_key key{e.tenant, e.job_id};
+        auto at = folded.find(key);
+        if (at == folded.end()) {
+          job j;
+          if (e.sequence > 1) {
+            auto known = load(key);
+            if (!known) return failure(known.error());
+            if (*known) j = std::move(**known);
+          }
+          at = folded.emplace(std::move(key), kept{std::move(j)}).first;
+        }
+        auto& k = at->second;
+        auto before = k.value.last_sequence;
+        k.value.apply(e);
+        if (k.value.last_sequence != before && !std::exchange(k.unwritten, true)) unwritten.push_back(&*at);
       }
-      auto before = at->second.last_sequence;
-      at->second.apply(e);
-      if (at->second.last_sequence != before && (changed.empty() || changed.back() != key))
-        changed.push_back(std::move(key));
+      position = e.position;
     }
-    std::sort(changed.begin(), changed.end());
-    changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
-    for (auto& key : changed) {
-      auto at = folded.find(key);
-      if (auto ok = store(at->second); !ok) return ok;
-      if (is_final(at->second.status)) folded.erase(at);
-    }
-    if (folded.size() > folded_jobs_max) folded.clear();
+    return {};
+  }
+
+  result<void> write_all() {
+    for (auto* entry : unwritten)
+      if (auto ok = store(entry->second.value); !ok) return ok;
     return move.bind(1, position).run();
+  }
+
+  /// One transaction for every job that changed since the last one, and the position.
+  result<void> write() {
+    if (position == written) return {};
+    if (auto ok = begin.run(); !ok) return ok;
+    auto done = write_all();
+    if (done) done = commit.run();
+    if (!done) {
+      if (db.in_transaction()) (void)rollback.run();
+      return done;
+    }
+    written = position;
+    const bool all = folded.size() > folded_jobs_max;
+    for (auto* entry : std::exchange(unwritten, {})) {
+      entry->second.unwritten = false;
+      if (!all && is_final(entry->second.value.status)) folded.erase(job_key(entry->first));
+    }
+    if (all) folded.clear();
+    return {};
   }
 };
 
@@ -141,11 +173,11 @@ result<job_table> job_table::open(const std::string& path, const std::string& jo
     auto row = meta->step();
     if (!row) return failure(row.error());
     usable = *row && meta->text(0) == journal_id;
-    if (usable) s->position = meta->natural(1);
+    if (usable) s->position = s->written = meta->natural(1);
     meta->reset();
   }
   if (!usable) {
-    s->position = 0;
+    s->position = s->written = 0;
     auto fresh = std::string("BEGIN; DROP TABLE IF EXISTS meta; DROP TABLE IF EXISTS jobs;") + schema +
                  "INSERT INTO meta VALUES ('" + journal_id +
                  "', 0); PRAGMA user_version = " + std::to_string(table_version) + "; COMMIT;";
@@ -157,23 +189,21 @@ result<job_table> job_table::open(const std::string& path, const std::string& jo
 
 std::uint64_t job_table::position() const { return state_->position; }
 
-result<void> job_table::apply(std::span<const event> events) {
+result<void> job_table::apply(const journal::event_list& events) {
   auto& s = *state_;
-  auto before = s.position;
-  if (auto ok = s.begin.run(); !ok) return ok;
-  auto applied = s.apply_all(events);
-  if (applied) applied = s.commit.run();
-  if (!applied) {
-    s.position = before;
-    s.folded.clear();
-    if (s.db.in_transaction()) (void)s.rollback.run();
-  }
-  return applied;
+  if (auto ok = s.fold(events); !ok) return ok;
+  return s.unwritten.size() < unwritten_jobs_max ? result<void>{} : s.write();
 }
 
-result<std::optional<job>> job_table::find(const job_key& key) { return state_->load(key); }
+result<void> job_table::write() { return state_->write(); }
+
+result<std::optional<job>> job_table::find(const job_key& key) {
+  auto at = state_->folded.find(key);
+  return at == state_->folded.end() ? state_->load(key) : std::optional(at->second.value);
+}
 
 result<job_page> job_table::list(const job_query& q) {
+  if (auto ok = write(); !ok) return failure(ok.error());
   std::uint64_t before = std::uint64_t{1} << 62;
   if (!q.page_token.empty()) {
     auto [end, ec] = std::from_chars(q.page_token.data(), q.page_token.data() + q.page_token.size(), before);
@@ -222,6 +252,7 @@ result<job_page> job_table::list(const job_query& q) {
 }
 
 result<std::vector<open_job>> job_table::open_jobs(std::uint64_t after, std::size_t limit) {
+  if (auto ok = write(); !ok) return failure(ok.error());
   auto& s = state_->open_page;
   sqlite::reset_at_end guard(s);
   s.bind(1, after).bind(2, static_cast<std::int64_t>(limit));
@@ -261,13 +292,23 @@ public:
     if (!table_) return;  // sent to the actor before its restart: what is missing comes with the next subscription
     if (c.after_position > table_->position())
       return connect();  // something is missing in between: begin again where we stand
-    if (auto ok = table_->apply(*c.events); !ok) return self_.fail("job table: " + ok.error().text);  // starts afresh
+    if (auto ok = table_->apply(*c.events); !ok) return fail(ok.error());
     answer_waiting();
+    if (!std::exchange(will_write_, true))
+      self_.after(write_delay, [this] {
+        will_write_ = false;
+        write();
+      });
   }
 
   void take(const reach_position& r, kit::promise<std::uint64_t> answer) {
     if (table_ && table_->position() >= r.position) return answer.deliver(table_->position());
     waiting_.emplace(r.position, std::move(answer));
+  }
+
+  void write() {
+    if (!table_) return;
+    if (auto ok = table_->write(); !ok) fail(ok.error());
   }
 
   template <class T, class F>
@@ -277,6 +318,8 @@ public:
   }
 
 private:
+  void fail(const error& why) { self_.fail("job table: " + why.text); }  // starts afresh
+
   void answer_waiting() {
     while (!waiting_.empty() && waiting_.begin()->first <= table_->position()) {
       waiting_.begin()->second.deliver(table_->position());
@@ -307,6 +350,7 @@ private:
   kit::handle<journal::writer_api> writer_;
   std::optional<job_table> table_;
   std::multimap<std::uint64_t, kit::promise<std::uint64_t>> waiting_;
+  bool will_write_ = false;
 };
 
 }  // namespace
@@ -314,6 +358,10 @@ private:
 kit::actor_body job_table_actor(std::string path, kit::handle<journal::writer_api> writer) {
   return [path, writer](kit::context& self) {
     auto t = std::make_shared<table_shell>(self, path, writer);
+    self.on_stop([&self, weak = std::weak_ptr(t)] {
+      if (auto alive = weak.lock()) alive->write();
+      self.quit();
+    });
     return kit::behavior{}
         .on<journal::committed>([t](const journal::committed& c) { t->take(c); })
         .on<reach_position>([t](const reach_position& r, kit::promise<std::uint64_t> p) { t->take(r, std::move(p)); })

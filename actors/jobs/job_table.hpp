@@ -1,5 +1,6 @@
 // The job table: a projection of the journal for lists and for finding unfinished jobs at start. Everything in it can
-// be rebuilt; it is written without waiting for the disk, together with the journal position it stands at.
+// be rebuilt: changes are folded in memory and written together, late and without waiting for the disk, with the
+// journal position they stand at. Readers see what is in memory.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +52,10 @@ public:
 
   /// The position up to which events are in the table.
   std::uint64_t position() const;
-  /// Events in position order; those at or below `position` are ignored.
-  result<void> apply(std::span<const event> events);
+  /// Events in position order; those at or below `position` are ignored. They are in every answer from then on; in the
+  /// file when `write` has been called, or a list was asked for.
+  result<void> apply(const journal::event_list& events);
+  result<void> write();
 
   result<job_page> list(const job_query& query);
   /// Up to `limit` unfinished jobs with a position beyond `after`, in order of position.

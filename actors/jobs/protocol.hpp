@@ -33,9 +33,9 @@ inline std::string unit_id(const job_key& job, int attempt) {
 struct submit {
   struct reply {
     bool is_new = true;
-    std::string job_id;   // the existing job's when not new: it may live on another shard
-    json view;            // empty when the job lives on another shard
-    bool marked = false;  // `mark` was stored with the job
+    std::string job_id;                          // the existing job's when not new: it may live on another shard
+    std::shared_ptr<const journal::batch> born;  // of a new one, its first events as they are in the journal
+    bool marked = false;                         // `mark` was stored with the job
   };
   command what;        // job_id set, user_id and tenant proven
   std::string digest;  // of the content
@@ -102,10 +102,6 @@ using shard_api = kit::accepts<submit, order, get_job, offer_device, tell_job, r
 /// One message to a job: what the shard was asked, with the right to answer it.
 struct job_message {
   static constexpr auto lane = kit::lane::control;  // bounded at the shard, whose data lane it came through
-  struct submission {
-    submit what;
-    kit::promise<submit::reply> answer;
-  };
   struct instruction {
     order what;
     kit::promise<order::reply> answer;
@@ -120,7 +116,7 @@ struct job_message {
   struct recovery {
     std::string crashed_by;
   };
-  std::variant<submission, instruction, question, offer, job_input, recovery> what;
+  std::variant<instruction, question, offer, job_input, recovery> what;
 };
 
 /// The shard has seen that nothing is on its way to this job: end.
@@ -138,6 +134,7 @@ struct job_waits : waiting_job {
 };
 /// What a queued job tells the scheduler.
 job_waits waits(const job& j);
+job_waits waits(const event& submitted);
 job_waits waits(const open_job& j);
 
 struct job_leaves {

@@ -173,18 +173,31 @@ private:
 
 }  // namespace
 
-job_waits waits(const job& j) {
+namespace {
+job_waits waits(job_key key, const std::string& user, const job_submitted& request) {
   job_waits w;
-  w.job = {j.tenant, j.job_id};
-  w.priority = j.request.priority;
+  w.job = std::move(key);
+  w.priority = request.priority;
+  w.user = user;
+  w.gpus = request.wants.gpus;
+  w.cpus = request.wants.cpus;
+  w.walltime_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(request.wants.walltime_s, 0, 1'000'000'000));
+  w.dataset = std::hash<std::string>{}(request.dataset);
+  w.checkpointable = keeps_checkpoints(request.agent);
+  return w;
+}
+}  // namespace
+
+job_waits waits(const job& j) {
+  auto w = waits({j.tenant, j.job_id}, j.user_id, j.request);
   w.order = j.position;
   w.attempt = j.attempt + 1;
-  w.user = j.user_id;
-  w.gpus = j.request.wants.gpus;
-  w.cpus = j.request.wants.cpus;
-  w.walltime_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(j.request.wants.walltime_s, 0, 1'000'000'000));
-  w.dataset = std::hash<std::string>{}(j.request.dataset);
-  w.checkpointable = keeps_checkpoints(j.request.agent);
+  return w;
+}
+
+job_waits waits(const event& submitted) {
+  auto w = waits({submitted.tenant, submitted.job_id}, submitted.user_id, std::get<job_submitted>(submitted.data));
+  w.order = submitted.position;
   return w;
 }
 

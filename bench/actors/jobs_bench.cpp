@@ -4,6 +4,7 @@
 //   bench-jobs [--json FILE] [--folder DIR] [--jobs N] [--queued N] [--journal URL]... [--no-peers]
 // --queued: so many jobs that wait, what one costs, and how long a restart takes; 0: left out. --journal replaces the
 // journals that are measured: SQLite, memory, and PostgreSQL where HORIZONS_JOURNAL_URL says so.
+#include <cmath>
 #include <cstring>
 #include <iostream>
 #include <semaphore>
@@ -120,8 +121,8 @@ void submit_at_rate(job_node& node, job_counts& counts, latency_probe& probe, do
   if (!counts.wait_for(before + jobs, 600s)) stop("not all jobs completed: " + counts.first_refusal());
 }
 
-/// One journal: throughput, and latency at half of it. Returns the throughput.
-double measure_flow(const std::string& url, const options& o, std::vector<row>& rows) {
+/// One journal: throughput, and latency at half of it. Returns the throughput; `events_per_commit` is told.
+double measure_flow(const std::string& url, const options& o, std::vector<row>& rows, double& events_per_commit) {
   job_counts counts;
   latency_probe probe;
   auto node = start_node({.journal_url = fresh(url, o)}, [&](const event& e) {
@@ -133,6 +134,7 @@ double measure_flow(const std::string& url, const options& o, std::vector<row>& 
   std::vector<double> rates;
   for (int i = 0; i < 3; ++i) rates.push_back(throughput(*node, counts, o.jobs));
   std::sort(rates.begin(), rates.end());
+  events_per_commit = node->events_per_commit();
   const double rate = rates[1], spread = (rates[2] - rates[0]) / rates[1];
   rows.push_back(compare("submit to completed, " + kind, "jobs/s", better::higher, rate, "", {},
                          kind == "memory" ? 50'000 : 5'000, spread));
@@ -234,7 +236,9 @@ int main(int argc, char** argv) {
                             {"measured", "median of 3 runs"}};
   double durable = 0;
   for (auto& url : o.journals) {
-    auto rate = measure_flow(url, o, rows);
+    double events_per_commit = 0;
+    auto rate = measure_flow(url, o, rows, events_per_commit);
+    conditions["events per commit, " + kind_of(url)] = std::round(events_per_commit);
     if (kind_of(url) == "sqlite") durable = rate;
   }
   if (o.peers && durable > 0)

@@ -60,6 +60,11 @@ public:
   const jobs::front& door() const { return *front_; }
   std::size_t waiting() const { return waiting_->load(std::memory_order_relaxed); }
   std::size_t recovered() const { return recovered_; }
+  /// Events that shared a commit, on average since the start.
+  double events_per_commit() {
+    auto status = system_.ask(writer_, journal::journal_status{}, 30s);
+    return status && status->commits > 0 ? double(status->events) / double(status->commits) : 0;
+  }
 
 private:
   job_node(node_options options, event_watcher watcher) : options_(std::move(options)), watcher_(std::move(watcher)) {}

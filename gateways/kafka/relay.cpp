@@ -89,7 +89,7 @@ void relay_actor::pump() {
   touched_partitions touched;
   while (send_rest(touched) && !queue_.empty() && window_.open() < options_.events_open_max) {
     auto& front = queue_.front();
-    if (!send(front.events->at(front.at))) break;
+    if (!send((*front.events)[front.at])) break;
     --queued_;
     if (++front.at == front.events->size()) queue_.pop_front();
   }

@@ -32,7 +32,7 @@ public:
 
 private:
   struct page {
-    std::shared_ptr<const std::vector<event>> events;
+    std::shared_ptr<const journal::event_list> events;
     std::size_t at = 0;
   };
   struct sending {

@@ -87,7 +87,7 @@ void relay_actor::read() {
         cursor_ = r->events.back().position;
         metrics_.last_position = std::max(metrics_.last_position.load(), cursor_);
         queued_ += r->events.size();
-        queue_.push_back({std::make_shared<const std::vector<event>>(std::move(r->events)), 0});
+        queue_.push_back({std::make_shared<const journal::event_list>(std::move(r->events)), 0});
         pump();
       });
 }
@@ -132,11 +132,10 @@ void relay_actor::mark() {
   marking_ = true;
   next_mark_ = self_.now() + options_.mark_every;
   completed_at_mark_ = window_.completed();
-  journal::append a;
-  a.what.epoch = services_.epoch;
-  a.what.marks.push_back({.source = options_.source, .epoch = epoch_, .offset = done + 1, .all_before = true});
+  journal::batch b{.epoch = services_.epoch};
+  b.marks.push_back({.source = options_.source, .epoch = epoch_, .offset = done + 1, .all_before = true});
   ask<journal::writer_api, journal::append>(
-      services_.writer, std::move(a),
+      services_.writer, journal::append{std::move(b)},
       [this, done, epoch = epoch_](result<journal::append_outcome> r) { marked(done, epoch, r); });
 }
 

@@ -96,7 +96,7 @@ private:
             services_.writer.send(journal::subscribe{self_.self_as<kit::accepts<journal::committed>>(), after});
             return;
           }
-          flow_->offer(std::make_shared<const std::vector<event>>(std::move(r->events)), after);
+          flow_->offer(std::make_shared<const journal::event_list>(std::move(r->events)), after);
           pump();
           read();
         });

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "gateways/rabbitmq/confirm_ledger.hpp"
-#include "messages/events.hpp"
+#include "runtime/journal/event_list.hpp"
 
 namespace horizons::rabbitmq {
 
@@ -19,7 +19,7 @@ class relay_flow {
 public:
   using instant = std::chrono::steady_clock::time_point;
   using milliseconds = std::chrono::milliseconds;
-  using page = std::shared_ptr<const std::vector<event>>;
+  using page = std::shared_ptr<const journal::event_list>;
 
   static constexpr std::size_t held_max = 5'000;  // events in memory
   static constexpr milliseconds backoff_first{10}, backoff_max{1'000};

@@ -8,6 +8,13 @@
 
 namespace horizons::journal {
 
+result<std::vector<result<append_outcome>>> store::append(std::span<const batch> batches) {
+  std::vector<const batch*> each;
+  each.reserve(batches.size());
+  for (const batch& b : batches) each.push_back(&b);
+  return append(each);
+}
+
 namespace {
 
 constexpr std::string_view sqlite_scheme = "sqlite:";

@@ -84,7 +84,8 @@ public:
   /// One durable commit (synced) of all batches. A batch that is fenced or in conflict is left out and says so; the
   /// others are committed. The outer error (io, disk_full, unavailable): nothing at all was committed, or, for
   /// `timed_out`, the outcome is unknown and the same batches may safely be appended again.
-  virtual result<std::vector<result<append_outcome>>> append(std::span<const batch> batches) = 0;
+  virtual result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches) = 0;
+  result<std::vector<result<append_outcome>>> append(std::span<const batch> batches);
 
   /// Takes all shards for one owner: raises every epoch and returns the new one.
   virtual result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards) = 0;

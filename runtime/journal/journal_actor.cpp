@@ -13,6 +13,10 @@ namespace {
 using namespace std::chrono_literals;
 using kit::milliseconds;
 
+// The commits of many appenders begin this far apart, so that what a commit costs beside its rows (half-filled pages
+// written again, a message to each subscriber, a thread woken) is shared by more events. A lone appender, whose last
+// commit was of its batch alone, never waits.
+constexpr milliseconds commit_spacing = 2ms;
 constexpr std::size_t catch_up_events = 500;  // read per turn: appends wait some milliseconds behind it, not more
 constexpr milliseconds retry_first = 5ms;     // a full subscriber gets another try then, and ever later
 constexpr milliseconds retry_max = 500ms;
@@ -73,24 +77,29 @@ public:
     if (group_.full()) return commit();
     if (marked_) return;
     marked_ = true;
-    send_or_wait(commit_now{}, [this] { commit(); });
+    const auto due = committed_at_ + commit_spacing;
+    if (const auto now = self_.now(); last_group_ > 1 && now < due)
+      after(std::chrono::ceil<milliseconds>(due - now), [this] { commit(); });
+    else
+      send_or_wait(commit_now{}, [this] { commit(); });
   }
 
   void commit() {
     marked_ = false;
     if (group_.empty()) return;
     auto group = std::exchange(group_, {});
-    const auto begin = self_.now();
+    committed_at_ = self_.now();
+    last_group_ = group.batches().size();
     auto outcomes = store_->append(group.batches());
-    count_time(self_.now() - begin);
+    count_time(self_.now() - committed_at_);
     if (!outcomes) return refuse(group, outcomes.error());
     last_error_.clear();
     ++metrics_->commits;
     const auto before = last_;
-    std::vector<event> fresh;
+    event_list fresh;
     for (std::size_t i = 0; i < outcomes->size(); ++i) {
-      if ((*outcomes)[i] && !(*outcomes)[i]->conflict) note(group.batches()[i], (*outcomes)[i]->positions, fresh);
-      count(group.batches()[i], (*outcomes)[i]);
+      if ((*outcomes)[i] && !(*outcomes)[i]->conflict) note(group.batch_at(i), (*outcomes)[i]->positions, fresh);
+      count((*outcomes)[i]);
     }
     for (std::size_t i = 0; i < outcomes->size(); ++i) group.answers()[i].set(std::move((*outcomes)[i]));
     publish(before, std::move(fresh));
@@ -141,7 +150,7 @@ public:
       return;
     }
     const auto last = page->back().position;
-    switch (s.to.send(committed{std::make_shared<const std::vector<event>>(std::move(*page)), s.cursor})) {
+    switch (s.to.send(committed{std::make_shared<const event_list>(std::move(*page)), s.cursor})) {
       case kit::delivery::accepted:
         s.cursor = last;
         s.retry = retry_first;
@@ -159,8 +168,11 @@ public:
   }
 
 private:
-  void note(batch& b, const std::vector<std::uint64_t>& positions, std::vector<event>& fresh) {
+  void note(const std::shared_ptr<batch>& b, const std::vector<std::uint64_t>& positions, event_list& fresh) {
+    const auto before = fresh.size();
     for (std::size_t i = 0; i < positions.size(); ++i) {
+      // A batch that is sent again is read by others already: nothing of it changes any more.
+      if (b->events[i].position != positions[i]) b->events[i].position = positions[i];
       if (positions[i] <= last_) {  // positions grow within a commit: this one was stored before
         ++metrics_->repeats;
         continue;
@@ -168,12 +180,12 @@ private:
       last_ = positions[i];
       ++metrics_->events;
       if (subscriptions_.empty()) continue;
-      fresh.push_back(std::move(b.events[i]));
-      fresh.back().position = positions[i];
+      fresh.add(b->events[i]);
     }
+    if (fresh.size() > before) fresh.keep(b);
   }
 
-  void count(const batch&, const result<append_outcome>& outcome) {
+  void count(const result<append_outcome>& outcome) {
     if (outcome && !outcome->conflict)
       ++metrics_->batches;
     else if (outcome || outcome.error().code == error_code::conflict)
@@ -205,9 +217,9 @@ private:
       if (std::exchange(s.live, false)) later(id, s);
   }
 
-  void publish(std::uint64_t before, std::vector<event> fresh) {
+  void publish(std::uint64_t before, event_list fresh) {
     if (fresh.empty()) return;
-    const auto events = std::make_shared<const std::vector<event>>(std::move(fresh));
+    const auto events = std::make_shared<const event_list>(std::move(fresh));
     std::vector<std::uint64_t> gone;
     for (auto& [id, s] : subscriptions_) {
       if (!s.live) continue;
@@ -265,8 +277,9 @@ private:
   std::uint64_t last_;  // the highest position known to be committed
   std::shared_ptr<journal_metrics> metrics_;
   commit_group group_;
-  kit::instant measured_{};
-  bool marked_ = false;  // a commit_now is under way
+  kit::instant measured_{}, committed_at_{};  // the last commit's beginning
+  std::size_t last_group_ = 0;                // and its batches
+  bool marked_ = false;                       // a commit_now is under way
   std::map<std::uint64_t, subscription> subscriptions_;
   std::uint64_t subscription_id_ = 0;
   std::string last_error_;
@@ -298,10 +311,10 @@ private:
 }  // namespace
 
 std::size_t bytes_of(const append& a) {
-  std::size_t sum = sizeof(append) + a.what.claims.size() * sizeof(identity_claim);
-  for (const source_mark& m : a.what.marks)
+  std::size_t sum = sizeof(append) + a.what->claims.size() * sizeof(identity_claim);
+  for (const source_mark& m : a.what->marks)
     sum += sizeof(source_mark) + m.source.size() + m.park.size() + m.release.size();
-  for (const event& e : a.what.events)
+  for (const event& e : a.what->events)
     sum += sizeof(event) + std::visit([](const auto& data) { return weight(data); }, e.data);
   return sum;
 }

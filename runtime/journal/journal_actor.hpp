@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "runtime/journal/event_list.hpp"
 #include "runtime/journal/journal.hpp"
 #include "runtime/journal/journal_metrics.hpp"
 #include "runtime/kit/kit.hpp"
@@ -11,9 +12,13 @@
 namespace horizons::journal {
 
 /// Commits `what`, together with whatever else waits, and answers when it is on disk.
+/// The batch is the writer's until it has answered, which puts the positions into its events: then it belongs to all
+/// who read it, and nobody changes it any more. Sending the same batch again, because the answer was an error, is safe.
 struct append {
   using reply = append_outcome;
-  batch what;
+  std::shared_ptr<batch> what;
+  explicit append(batch b) : what(std::make_shared<batch>(std::move(b))) {}
+  explicit append(std::shared_ptr<batch> b) : what(std::move(b)) {}
   friend std::size_t bytes_of(const append& a);
 };
 
@@ -29,7 +34,7 @@ struct subscribe {
 /// Consecutive committed events, shared by all subscribers. One that does not begin where the receiver stands
 /// (`after_position`) belongs to an earlier subscription, of before its restart, and is to be dropped.
 struct committed {
-  std::shared_ptr<const std::vector<event>> events;
+  std::shared_ptr<const event_list> events;
   std::uint64_t after_position = 0;
   friend std::size_t bytes_of(const committed&) { return 1; }
 };

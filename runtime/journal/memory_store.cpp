@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -32,8 +33,8 @@ public:
   bool torn = false;
   memory_faults faults;
 
-  std::vector<event> events;
-  std::size_t synced = 0;  // events readers may see
+  std::deque<event> events;  // a vector's growth would hold a commit back for as long as moving them all takes
+  std::size_t synced = 0;    // events readers may see
   std::unordered_map<ulid_bytes, std::uint64_t, ulid_hash> by_id;
   std::unordered_map<job_key, std::vector<std::uint64_t>, job_key_hash> by_job;
   std::map<job_key, identity_claim> claims;
@@ -182,7 +183,7 @@ public:
 
   const std::string& id() const override { return data_->id; }
 
-  result<std::vector<result<append_outcome>>> append(std::span<const batch> batches) override {
+  result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches) override {
     if (batches.size() > append_batches_max)
       return failure(error_code::limit_exceeded, "an append of " + std::to_string(batches.size()) +
                                                      " batches; at most " + std::to_string(append_batches_max));
@@ -197,7 +198,7 @@ public:
     outcomes.reserve(batches.size());
     source_changes moved(
         [&](const std::string& name) { return result<std::optional<source_progress>>(d.source(name)); });
-    for (const batch& b : batches) outcomes.push_back(d.append_one(b, moved));
+    for (const batch* b : batches) outcomes.push_back(d.append_one(*b, moved));
     for (const auto& [name, progress] : moved.changed()) d.put_source(*name, *progress);
     if (fault == memory_fault::torn_write) {
       d.torn = true;

@@ -37,10 +37,10 @@ struct claim_columns {
 
 /// Calls f with each event or claim of the batches that look right; the others are refused without being stored.
 template <class Part, class F>
-void each(std::span<const batch> batches, std::vector<Part> batch::*parts, F f) {
-  for (const batch& b : batches)
-    if (!(b.*parts).empty() && admit(b))
-      for (const Part& part : b.*parts) f(part);
+void each(std::span<const batch* const> batches, std::vector<Part> batch::*parts, F f) {
+  for (const batch* b : batches)
+    if (!(b->*parts).empty() && admit(*b))
+      for (const Part& part : b->*parts) f(part);
 }
 
 }  // namespace
@@ -100,7 +100,7 @@ result<void> postgres_writer::load() {
   return {};
 }
 
-result<std::vector<result<append_outcome>>> postgres_writer::append(std::span<const batch> batches) {
+result<std::vector<result<append_outcome>>> postgres_writer::append(std::span<const batch* const> batches) {
   if (auto ok = fetch_sources(batches); !ok) return failure(std::move(ok.error()));
   source_changes moved = changes();
   auto p = plan_append(batches, {}, epochs_, head_, moved, hasher_);
@@ -116,7 +116,8 @@ result<std::vector<result<append_outcome>>> postgres_writer::append(std::span<co
   return outcomes;
 }
 
-result<std::vector<result<append_outcome>>> postgres_writer::append_decided_again(std::span<const batch> batches) {
+result<std::vector<result<append_outcome>>> postgres_writer::append_decided_again(
+    std::span<const batch* const> batches) {
   if (auto locked = db_->run("select from chain_head for update"); !locked) return failure(std::move(locked.error()));
   sources_.clear();
   if (auto ok = load(); !ok) return failure(std::move(ok.error()));
@@ -149,11 +150,11 @@ source_changes postgres_writer::changes() {
   });
 }
 
-result<void> postgres_writer::fetch_sources(std::span<const batch> batches) {
+result<void> postgres_writer::fetch_sources(std::span<const batch* const> batches) {
   if (sources_.size() > sources_max) sources_.clear();
   std::set<std::string> missing;
-  for (const batch& b : batches)
-    for (const source_mark& m : b.marks)
+  for (const batch* b : batches)
+    for (const source_mark& m : b->marks)
       if (!sources_.contains(m.source) && admit_source(m.source)) missing.insert(m.source);
   if (missing.empty()) return {};
   auto found = view_.read_these({missing.begin(), missing.end()});
@@ -162,7 +163,7 @@ result<void> postgres_writer::fetch_sources(std::span<const batch> batches) {
   return {};
 }
 
-result<stored_facts> postgres_writer::facts_of(std::span<const batch> batches) {
+result<stored_facts> postgres_writer::facts_of(std::span<const batch* const> batches) {
   stored_facts facts;
   std::vector<const event*> events, placed;
   array ids(element::uuid), tenants(element::text), jobs(element::text), sequences(element::int8);

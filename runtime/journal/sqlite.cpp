@@ -109,6 +109,10 @@ std::span<const std::uint8_t> statement::blob(int column) const {
 }
 
 result<connection> connection::open(const std::string& path, access how) {
+  // Before the first use of SQLite. Nobody reads its memory statistics, and keeping them locks a mutex that all
+  // connections share at every allocation.
+  static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)configured;
   const int flags = (how == access::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) |
                     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;  // one thread per connection: no mutex needed
   sqlite3* raw = nullptr;

@@ -22,7 +22,7 @@ struct bench_job {
     c.user_id = "ada";
     c.agent = "image-reconstruction";
     c.dataset = "file:///x.uvfits";
-    append(accept(c, "n1"));
+    append(accept(command(c), "n1"));
   }
 
   void append(std::vector<event_data> data) {
@@ -191,8 +191,8 @@ TEST(job, two_crashes_fail_it) {
 TEST(job, costs_are_those_of_what_it_asked_for_and_how_long_it_took) {
   command c;
   c.wants = {.gpus = 2, .cpus = 4, .memory_gb = {}, .walltime_s = 7'200};
-  EXPECT_FALSE(std::get<job_submitted>(accept(c, "n1")[0]).estimated_cost_usd);
-  const auto request = std::get<job_submitted>(accept(c, "n1", {.cpu_usd = 0.05, .gpu_usd = 2})[0]);
+  EXPECT_FALSE(std::get<job_submitted>(accept(command(c), "n1")[0]).estimated_cost_usd);
+  const auto request = std::get<job_submitted>(accept(command(c), "n1", {.cpu_usd = 0.05, .gpu_usd = 2})[0]);
   EXPECT_DOUBLE_EQ(request.estimated_cost_usd.value(), 2 * (4 * 0.05 + 2 * 2));
   bench_job b;
   b.j.request = request;

@@ -177,9 +177,9 @@ private:
     say(label);
     node_.door().submit(std::move(c), "", [this, s, label, asked = ++tick_](result<front::accepted> r) {
       say(label + " -> " +
-          (r ? std::string(r->is_new ? "new " : "known ") + r->job.value("job_id", "") : r.error().text));
+          (r ? std::string(r->is_new ? "new " : "known ") + r->job.view().value("job_id", "") : r.error().text));
       s->answer = r;
-      if (r) remember(asked, r->job);
+      if (r) remember(asked, r->job.view());
     });
   }
 
@@ -347,7 +347,7 @@ private:
       if (!s->answer) continue;
       auto& id = s->what.job_id;
       if (auto& a = *s->answer) {
-        auto job_id = (*a).job.value("job_id", "");
+        auto job_id = (*a).job.view().value("job_id", "");
         auto at = stored.find(job_id);
         if (at == stored.end())
           wrong_.push_back("acknowledged and not there: " + job_id);

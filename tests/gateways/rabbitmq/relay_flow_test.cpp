@@ -14,14 +14,14 @@ namespace {
 using namespace std::chrono_literals;
 
 relay_flow::page page_of(std::uint64_t from, std::uint64_t to) {
-  auto events = std::make_shared<std::vector<event>>();
+  std::vector<event> events;
   for (auto p = from; p <= to; ++p) {
     event e;
     e.position = p;
     e.data = job_progress{};
-    events->push_back(std::move(e));
+    events.push_back(std::move(e));
   }
-  return events;
+  return std::make_shared<const journal::event_list>(std::move(events));
 }
 
 const auto nothing = [](auto) {};

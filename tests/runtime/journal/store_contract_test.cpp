@@ -374,7 +374,7 @@ TEST_P(store_contract, what_cannot_be_read_back_is_never_stored) {
   EXPECT_EQ(store_->read({}, 0).error().code, error_code::invalid_argument);
   EXPECT_EQ(store_->read({}, 10'001).error().code, error_code::invalid_argument);
   EXPECT_EQ(last(), 0u);
-  EXPECT_TRUE(store_->append({}).value().empty());
+  EXPECT_TRUE(store_->append(std::span<const batch>()).value().empty());
 }
 
 TEST_P(store_contract, verifying_can_be_stopped) {

@@ -1,0 +1,32 @@
+// How a shard and its jobs write to the journal: events with their identity, and appends that go on until their outcome
+// is known.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "actors/jobs/job.hpp"
+#include "runtime/journal/journal_actor.hpp"
+#include "runtime/kit/kit.hpp"
+
+namespace horizons::jobs {
+
+/// Whose events these are, and the sequence that the last one of the job has.
+struct event_identity {
+  const std::string &tenant, &user_id, &job_id, &correlation_id, &traceparent;
+  std::uint64_t last_sequence = 0;
+};
+
+void add_events(journal::batch& b, const event_identity& whose, timestamp now, std::vector<event_data> data);
+
+using append_done = std::function<void(result<journal::append_outcome>)>;
+
+/// Appends until the outcome is known: the same events, by their ids, may be sent any number of times. With `give_up`
+/// an error that certainly stored nothing is told at once: somebody waits for the answer. What would be refused again
+/// is always told. A batch that is fenced, unless it carries a bridge's mark, fails the actor: another node owns the
+/// shard. The positions are in the batch's events when `done` is told of success.
+void append_until_known(kit::context& self, const kit::handle<journal::writer_api>& writer,
+                        std::shared_ptr<journal::batch> b, bool give_up, append_done done);
+
+}  // namespace horizons::jobs
