@@ -167,8 +167,9 @@ double relay_latency(const options& o, const endpoint& reader, int rate, int sec
 /// The longest time without a confirm, in seconds, when a node is killed: at 500 events per second, on a cluster of its
 /// own, which this program may hurt. First the node that leads the queues, then the one that the relay speaks to.
 std::vector<bench::row> failover_gaps() {
-  const std::string services =
-      "HORIZONS_SERVICES_HOME=build/services-bench HORIZONS_SERVICES_PORT_SHIFT=400 tests/services/services ";
+  const char* shift = std::getenv("HORIZONS_SERVICES_PORT_SHIFT");
+  const std::string services = "HORIZONS_SERVICES_HOME=build/services-bench HORIZONS_SERVICES_PORT_SHIFT=" +
+                               std::to_string((shift ? std::atoi(shift) : 0) + 50) + " tests/services/services ";
   const auto cluster = bare::urls_in(bare::output_of(services + "up rabbitmq >&2; " + services + "env rabbitmq"));
   if (cluster.empty()) return {};
   std::vector<bench::row> rows;
@@ -340,7 +341,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const std::size_t count = quick ? 10'000 : 30'000;
-  const int repeats = quick ? 2 : 5, seconds = quick ? 2 : 5;
+  const int repeats = quick ? 2 : 3, seconds = quick ? 2 : 5;
   std::vector<bench::row> rows;
   const auto wanted = [&](const std::string& what) { return what.find(only) != std::string::npos; };
   const auto row = [&](const std::string& what, const char* unit, bench::better which, const figures& f,

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -137,6 +138,12 @@ result<std::optional<broker_event>> connection::next(milliseconds wait) {
   auto event = std::move(waiting_.front());
   waiting_.pop_front();
   return event;
+}
+
+bool connection::readable_within(std::chrono::microseconds wait) const {
+  pollfd socket{amqp_get_sockfd(state_), POLLIN, 0};
+  const timespec time{0, std::chrono::nanoseconds(wait).count()};
+  return ::ppoll(&socket, 1, &time, nullptr) > 0;
 }
 
 result<bool> connection::read_frame(milliseconds wait) {

@@ -46,6 +46,8 @@ public:
   /// The next event, waiting at most `wait`; nullopt: none. Serves heartbeats (R4), so it must be called at least
   /// every heartbeat/2.
   result<std::optional<broker_event>> next(milliseconds wait = milliseconds{0});
+  /// Whether something arrives within `wait`, asked when next() has nothing. (The library waits in whole milliseconds.)
+  bool readable_within(std::chrono::microseconds wait) const;
 
   result<void> open_channel(std::uint16_t channel);
   void close_channel(std::uint16_t channel);

@@ -100,7 +100,7 @@ message to_letter(message m, const failure_note& what, const std::string& own_us
   add(last_failed_at, to_string(what.last_failed_at));
   put(p.headers, std::string(letter_header::exchange), field::text(m.exchange));
   put(p.headers, std::string(letter_header::routing_key), field::text(m.routing_key));
-  add(job_id, what.job_id);
+  if (is_job_id(what.job_id)) add(job_id, what.job_id);  // whatever was written there is in the body
   if (p.user_id != own_user) add(user_id, std::exchange(p.user_id, {}));
   add(expiration, std::exchange(p.expiration, {}));
   p.delivery_mode = 2;

@@ -35,8 +35,8 @@ public:
   bool blocked() const { return blocked_; }
   /// A call on the connection failed for good: it is dropped, and the next one made.
   void lost(const error& why);
-  /// Reads all that has arrived. Safe inside the hooks.
-  void drain();
+  /// Reads all that has arrived, waiting `linger` for more each time. Safe inside the hooks.
+  void drain(std::chrono::microseconds linger = {});
   /// Says goodbye; nothing is connected afterwards.
   void close();
 

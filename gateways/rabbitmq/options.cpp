@@ -19,6 +19,14 @@ result<options> options_from(const rabbitmq_section& section, std::string node) 
   o.dlq_enabled = section.dlq_enabled;
   o.durable_queues = section.durable_queues;
   o.durable_exchanges = section.durable_exchanges;
+  if (section.queue_type == "quorum" && !section.durable_queues)
+    return failure(error_code::invalid_argument,
+                   "rabbitmq.queue_type = \"quorum\" with rabbitmq.durable_queues = false: quorum queues are durable; "
+                   "choose one of them");
+  o.kind = section.queue_type == "classic"  ? queue_kind::classic
+           : section.queue_type == "quorum" ? queue_kind::quorum
+                                            : queue_kind::automatic;
+  o.format = section.format == "msgpack" ? message_format::msgpack : message_format::json;
   o.node = std::move(node);
   return o;
 }

@@ -25,9 +25,10 @@ struct options {
   bool dlq_enabled = true, durable_queues = true, durable_exchanges = true;
   queue_kind kind = queue_kind::automatic;
 
-  message_format format = message_format::json;  // of what the relay publishes: json or msgpack
-  std::size_t window = 1'000;                    // unconfirmed publishes; more adds only latency
-  std::string node;                              // names the connections, and the source of CloudEvents
+  message_format format = message_format::json;   // of what the relay publishes: json or msgpack
+  std::size_t window = 1'000;                     // unconfirmed publishes; more adds only latency
+  std::chrono::milliseconds confirm_max{30'000};  // a broker that confirms nothing for so long is left for the next
+  std::string node;                               // names the connections, and the source of CloudEvents
 
   bool quorum() const { return kind == queue_kind::quorum || (kind == queue_kind::automatic && hosts.size() > 1); }
 };

@@ -18,6 +18,7 @@ constexpr std::size_t page_events = 500;
 constexpr std::size_t read_below = 1'500;  // events held: below this the next page is read
 constexpr std::uint64_t mark_events = 5'000;
 constexpr milliseconds mark_every = 200ms, journal_max = 10s, retry_after = 500ms;
+constexpr milliseconds confirms_at_end_max = 2s, mark_at_end_max = 2s;  // a supervisor gives 5 s
 constexpr int burst_max = 128;  // messages; then the confirms that have come are read
 
 class relay_actor : public guarded_state<relay_actor> {
@@ -32,6 +33,7 @@ public:
                                                guarded([](relay_actor& me, const error&) { me.down(); })});
     link_->start();
     claim();
+    watch_confirms();
     self_.on_stop([this] { stop(); });
   }
 
@@ -129,7 +131,8 @@ private:
                       return self_.fail("rabbitmq relay: another owner has claimed " + std::string(relay_source) +
                                         ": " + r.error().text);
                     }
-                    if (stopping_) return self_.quit();
+                    if (left_ && (!r || flow_->done_to() == marked_to_)) return self_.quit();
+                    if (left_) return mark();
                     mark_soon();
                   });
   }
@@ -146,6 +149,16 @@ private:
   void down() {
     if (flow_) flow_->lost();
     metrics_->relay.unconfirmed = 0;
+    self_.mailbox_executor()(guarded([](relay_actor& me) { me.leave_when_confirmed(); }));
+  }
+
+  /// A broker that answers heartbeats but confirms nothing: its part of a split cluster may not be the one that works.
+  void watch_confirms() {
+    self_.after(options_.confirm_max / 4, guarded([](relay_actor& me) { me.watch_confirms(); }));
+    if (!link_->up() || link_->blocked() || !flow_ || flow_->unconfirmed() == 0) return;
+    const auto waited = std::chrono::ceil<milliseconds>(self_.now() - confirmed_at_);
+    if (waited > options_.confirm_max)
+      link_->lost({error_code::timed_out, "nothing was confirmed for " + std::to_string(waited.count()) + " ms"});
   }
 
   void take(broker_event& e) {
@@ -161,6 +174,7 @@ private:
   }
 
   void settle(const confirmed& c) {
+    confirmed_at_ = self_.now();
     std::uint64_t stored = 0;
     const auto before = flow_->unconfirmed();
     const bool known = flow_->settle(c.tag, c.multiple, c.stored, self_.now(), [&](auto took) {
@@ -171,12 +185,14 @@ private:
     metrics_->relay.nacked += before - flow_->unconfirmed() - stored;
     if (!known) return link_->lost({error_code::unavailable, "the broker confirmed what was never published"});
     mark_soon();
+    leave_when_confirmed();
   }
 
   /// Publishes what may go now; returns how many.
   result<int> send_burst(connection& c) {
     const connection::burst together(c);
     const auto now = self_.now();
+    if (flow_->unconfirmed() == 0) confirmed_at_ = now;
     int sent = 0;
     while (sent < burst_max) {
       const event* e = flow_->next(now);
@@ -224,12 +240,23 @@ private:
     read();
   }
 
+  /// What is under way is waited for, so that the next start does not publish it again; then its mark is stored.
   void stop() {
     stopping_ = true;
+    self_.after(confirms_at_end_max, guarded([](relay_actor& me) { me.leave(); }));
     link_->drain();
+    leave_when_confirmed();
+  }
+
+  void leave_when_confirmed() {
+    if (stopping_ && !(link_->up() && flow_ && flow_->unconfirmed() > 0)) leave();
+  }
+
+  void leave() {
+    if (std::exchange(left_, true)) return;
     link_->close();
     if (!flow_ || (flow_->done_to() == marked_to_ && !marking_)) return self_.quit();
-    self_.after(2s, guarded([](relay_actor& me) { me.self_.quit(); }));
+    self_.after(mark_at_end_max, guarded([](relay_actor& me) { me.self_.quit(); }));
     mark();
   }
 
@@ -242,7 +269,8 @@ private:
   std::optional<relay_flow> flow_;
   std::uint64_t epoch_ = 0, marked_to_ = 0;
   bool live_ = false, reading_ = false, marking_ = false, marking_soon_ = false;
-  bool pumping_ = false, resuming_ = false, stopping_ = false;
+  bool pumping_ = false, resuming_ = false, stopping_ = false, left_ = false;
+  kit::instant confirmed_at_{};  // the last time, or when something began to wait for it
   std::string journal_fault_;
 };
 

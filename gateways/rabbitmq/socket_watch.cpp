@@ -1,6 +1,6 @@
 #include "gateways/rabbitmq/socket_watch.hpp"
 
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -28,66 +28,60 @@ socket_watch::limit::limit(socket_watch& w, milliseconds time) : watch_(w) {
 }
 
 socket_watch::socket_watch(std::function<void()> readable)
-    : readable_(std::move(readable)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), thread_([this] { run(); }) {}
+    : readable_(std::move(readable)),
+      epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      thread_([this] {
+        add(wake_fd_, EPOLLIN);
+        run();
+      }) {}
 
 socket_watch::~socket_watch() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  wake();
+  stop_ = true;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);  // full: it is awake anyway
   thread_.join();
   ::close(wake_fd_);
+  ::close(epoll_fd_);
+}
+
+void socket_watch::add(int fd, std::uint32_t events) const {
+  epoll_event what{};
+  what.events = events;
+  what.data.fd = fd;
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &what);
 }
 
 void socket_watch::watch(int fd) {
-  {
-    std::lock_guard lock(mutex_);
-    fd_ = fd;
-    armed_ = false;
-  }
-  wake();
+  const std::lock_guard lock(mutex_);
+  if (fd_ >= 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd_, nullptr);
+  fd_ = fd;
+  if (fd_ >= 0) add(fd_, EPOLLONESHOT);  // nothing yet
 }
 
 void socket_watch::arm() {
-  {
-    std::lock_guard lock(mutex_);
-    if (armed_) return;
-    armed_ = true;
-  }
-  wake();
-}
-
-void socket_watch::wake() {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);  // full: it is awake anyway
+  const std::lock_guard lock(mutex_);
+  if (fd_ < 0) return;
+  epoll_event what{};
+  what.events = EPOLLIN | EPOLLONESHOT;
+  what.data.fd = fd_;
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd_, &what);
 }
 
 void socket_watch::run() {
-  while (true) {
-    int watched;
-    {
-      std::lock_guard lock(mutex_);
-      if (stop_) return;
-      watched = armed_ ? fd_ : -1;
-    }
-    std::array<pollfd, 2> fds{{{wake_fd_, POLLIN, 0}, {watched, POLLIN, 0}}};
-    ::poll(fds.data(), watched >= 0 ? 2 : 1, look_every_ms);
-    if (fds[0].revents != 0) {
-      std::uint64_t count;
-      [[maybe_unused]] const auto read = ::read(wake_fd_, &count, sizeof count);
-    }
+  while (!stop_) {
+    std::array<epoll_event, 2> events{};
+    const int count = ::epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), look_every_ms);
     bool tell = false;
     {
-      std::lock_guard lock(mutex_);
+      const std::lock_guard lock(mutex_);
       const auto deadline = deadline_ns_.load(std::memory_order_acquire);
       if (deadline != 0 && fd_ >= 0 && now_ns() > deadline) {
         ::shutdown(fd_, SHUT_RDWR);
         deadline_ns_ = 0;
         ++cuts_;
       }
-      tell = watched >= 0 && watched == fd_ && fds[1].revents != 0 && armed_;
-      if (tell) armed_ = false;
+      for (int i = 0; i < count; ++i) tell |= events[static_cast<std::size_t>(i)].data.fd == fd_;
     }
     if (tell) readable_();
   }

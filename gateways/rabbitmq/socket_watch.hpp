@@ -22,7 +22,7 @@ public:
   socket_watch(const socket_watch&) = delete;
 
   void watch(int fd);  // before the owner closes it: watch(-1)
-  void arm();
+  void arm();          // does not disturb the watch's thread
 
   /// While it lives the owner is inside a library call that must end within `time`.
   class limit {
@@ -40,14 +40,13 @@ public:
 
 private:
   void run();
-  void wake();
+  void add(int fd, std::uint32_t events) const;
 
   const std::function<void()> readable_;
-  std::mutex mutex_;  // fd_ and armed_; held while the socket is cut, so that it cannot be closed meanwhile
+  const int epoll_fd_, wake_fd_;
+  std::mutex mutex_;  // fd_; held while the socket is cut, so that it cannot be closed meanwhile
   int fd_ = -1;
-  bool armed_ = false;
-  bool stop_ = false;
-  int wake_fd_ = -1;
+  std::atomic<bool> stop_{false};
   std::atomic<std::int64_t> deadline_ns_{0};  // steady clock; 0: no call is running
   std::atomic<std::uint64_t> cuts_{0};
   std::thread thread_;

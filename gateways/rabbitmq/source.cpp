@@ -231,16 +231,23 @@ private:
     metrics_->source.unacked = unacked_.open();
     // Many with one frame: each acknowledgement is a round of consensus on a quorum queue.
     if (stopping_ || unacked_.ready() * acks_per_prefetch >= options_.prefetch) return flush();
+    flush_later();
+  }
+
+  /// For what comes too slowly to fill a frame: one that left meanwhile puts it off.
+  void flush_later() {
     if (std::exchange(flushing_, true)) return;
-    self_.after(ack_after, guarded([](source_actor& me) {
+    self_.after(ack_after, guarded([flushed = flushes_](source_actor& me) {
                   me.flushing_ = false;
-                  me.flush();
+                  if (flushed == me.flushes_) return me.flush();
+                  if (me.unacked_.ready() > 0) me.flush_later();
                 }));
   }
 
   void flush() {
     auto* c = link_->up();
     if (!c) return;
+    ++flushes_;
     metrics_->source.acked += unacked_.ready();
     for (const auto& ack : unacked_.flush())
       if (auto done = c->ack(consuming, ack.tag, ack.multiple); !done) return link_->lost(done.error());
@@ -340,6 +347,7 @@ private:
   std::uint64_t generation_ = 0;  // of the connection: what belongs to an older one is dropped
   std::string consumer_;
   int consumers_ = 0;
+  std::uint64_t flushes_ = 0;
   bool flushing_ = false, stopping_ = false, left_ = false;
   delivery_ledger unacked_;
   lanes<work_ptr> lanes_;

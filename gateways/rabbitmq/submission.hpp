@@ -20,10 +20,11 @@ struct refusal {
   error why;
 };
 
-/// Reads JSON, MessagePack and CloudEvents of both modes. The job's id, when the command has none, is derived from
-/// message_id (or the CloudEvent's source and id, or the idempotency key): the same message gives the same job, each
-/// user's for itself. AMQP's priority counts when the command has none (9 and 8 are 1, … 1 and 0 are 5), its
-/// correlation_id likewise; `user-id`, which the broker checks, is the proven user.
+/// Reads JSON, MessagePack and CloudEvents of both modes; what is written there is for the house to judge. The job's
+/// id, when the command has none, is derived from message_id (or the CloudEvent's source and id, or the idempotency
+/// key): the same message gives the same job, each user's for itself. AMQP's priority counts when the command has none
+/// (9 and 8 are 1, … 1 and 0 are 5), its correlation_id likewise; `user-id`, which the broker checks, is the proven
+/// user.
 std::variant<submission, refusal> read_submission(const message& m);
 
 /// What can be said about a message that cannot be read: its job, user and trace, as far as they are there.

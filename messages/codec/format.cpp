@@ -2,6 +2,7 @@
 
 #include "messages/codec/json.hpp"
 #include "messages/codec/msgpack.hpp"
+#include "messages/codec/unchecked.hpp"
 #include "messages/text.hpp"
 
 namespace horizons {
@@ -45,20 +46,28 @@ result<message_format> format_of(std::string_view content_type, std::string_view
                                              ": neither a JSON object, a MessagePack map nor Avro with a schema id");
 }
 
-result<command> decode_command(std::string_view content_type, std::string_view body, const avro_command_decoder& avro) {
+result<command> decode_unchecked_command(std::string_view content_type, std::string_view body,
+                                         const avro_command_decoder& avro) {
   const auto format = format_of(content_type, body);
   if (!format) return failure(format.error());
   switch (*format) {
     case message_format::json:
-      return command_from_json(body);
+      return unchecked_command_from_json(body);
     case message_format::msgpack:
-      return command_from_msgpack(body);
+      return unchecked_command_from_msgpack(body);
     case message_format::avro:
       break;
   }
   if (avro) return avro(body);
   return failure(error_code::invalid_argument,
                  "the message is Avro, which this door does not read; send JSON or MessagePack");
+}
+
+result<command> decode_command(std::string_view content_type, std::string_view body, const avro_command_decoder& avro) {
+  auto c = decode_unchecked_command(content_type, body, avro);
+  if (!c) return c;
+  if (auto valid = validate(*c); !valid) return failure(std::move(valid.error()));
+  return c;
 }
 
 result<event> decode_event(std::string_view content_type, std::string_view body) {

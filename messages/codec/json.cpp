@@ -5,6 +5,7 @@
 
 #include "messages/codec/json_writer.hpp"
 #include "messages/codec/read.hpp"
+#include "messages/codec/unchecked.hpp"
 #include "messages/make_event.hpp"
 #include "simdjson.h"
 
@@ -166,10 +167,14 @@ result<event> event_from_json(std::string_view text, unknown_fields policy) {
   return e;
 }
 
-result<command> command_from_json(std::string_view text, unknown_fields policy) {
-  auto c = parse<command>(text, [&](json_source& s, command& out) {
+result<command> unchecked_command_from_json(std::string_view text, unknown_fields policy) {
+  return parse<command>(text, [&](json_source& s, command& out) {
     return codec::read(s, out, codec::read_options{policy, 0});
   });
+}
+
+result<command> command_from_json(std::string_view text, unknown_fields policy) {
+  auto c = unchecked_command_from_json(text, policy);
   if (!c) return c;
   if (auto valid = validate(*c); !valid) return failure(std::move(valid.error()));
   return c;

@@ -1,6 +1,7 @@
 #include "messages/codec/msgpack.hpp"
 
 #include "messages/codec/msgpack_value.hpp"
+#include "messages/codec/unchecked.hpp"
 #include "messages/make_event.hpp"
 
 namespace horizons {
@@ -27,10 +28,14 @@ result<event> event_from_msgpack(std::string_view bytes, unknown_fields policy) 
   return e;
 }
 
-result<command> command_from_msgpack(std::string_view bytes, unknown_fields policy) {
-  auto c = codec::read_msgpack<command>(bytes, [&](codec::msgpack_source& s, command& out) {
+result<command> unchecked_command_from_msgpack(std::string_view bytes, unknown_fields policy) {
+  return codec::read_msgpack<command>(bytes, [&](codec::msgpack_source& s, command& out) {
     return codec::read(s, out, codec::read_options{policy, 0});
   });
+}
+
+result<command> command_from_msgpack(std::string_view bytes, unknown_fields policy) {
+  auto c = unchecked_command_from_msgpack(bytes, policy);
   if (!c) return c;
   if (auto valid = validate(*c); !valid) return failure(std::move(valid.error()));
   return c;

@@ -57,6 +57,8 @@ struct rabbitmq_section {
   bool dlq_enabled = true;
   bool durable_queues = true;
   bool durable_exchanges = true;
+  std::string queue_type = "auto";
+  std::string format = "json";
 };
 
 /// Which devices jobs run on.

@@ -250,6 +250,12 @@ std::vector<config_key> make_keys() {
                                                            "Queues survive the broker."),
       key<&c::rabbitmq, &rabbitmq_section::durable_exchanges>("rabbitmq", "durable_exchanges", "true",
                                                               "Exchanges survive the broker."),
+      key<&c::rabbitmq, &rabbitmq_section::queue_type>(
+          "rabbitmq", "queue_type", "\"quorum\"",
+          "Of queues that are declared: classic, quorum, or auto: quorum when several urls are given.",
+          one_of({"auto", "classic", "quorum"})),
+      key<&c::rabbitmq, &rabbitmq_section::format>(
+          "rabbitmq", "format", "\"json\"", "How events are written: json, msgpack.", one_of({"json", "msgpack"})),
       key<&c::gpu, &gpu_section::devices>("gpu", "devices", "\"auto\", \"cpu\" or a list like [0, 1]",
                                           "Which devices run jobs: \"auto\", \"cpu\" or CUDA numbers."),
       key<&c::gpu, &gpu_section::memory_cap_mib>("gpu", "memory_cap_mib", "16384",

@@ -375,6 +375,20 @@ TEST_F(RabbitmqBridge, ARelayBeginsWhereTheLastOneEnded) {
   stop(relay_);
 }
 
+/// What is on its way at the end is waited for: nothing of it is published again by the next one.
+TEST_F(RabbitmqBridge, AStoppedRelayHasItsConfirms) {
+  start_relay();
+  std::vector<event> many;
+  for (int i = 0; i < 3'000; ++i)
+    many.push_back(house_->event_of("j" + std::to_string(i), job_submitted{.agent = "a"}, 1));
+  EXPECT_TRUE(house_->append(std::move(many)));
+  ASSERT_TRUE(eventually([&] { return metrics_->relay.published > 0; }));
+  stop(relay_);
+  const auto published = metrics_->relay.published.load();
+  EXPECT_EQ(metrics_->relay.confirmed, published);
+  EXPECT_EQ(house_->progress(std::string(relay_source)).next, published + 1);
+}
+
 TEST_F(RabbitmqBridge, AStreamFasterThanTheLaneIsReadFromTheJournal) {
   start_relay();
   client c(options_);

@@ -2,8 +2,12 @@
 #include <gtest/gtest.h>
 #include <prometheus/metric_family.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "gateways/rabbitmq/confirm_ledger.hpp"
 #include "gateways/rabbitmq/delivery_ledger.hpp"
@@ -11,6 +15,7 @@
 #include "gateways/rabbitmq/lanes.hpp"
 #include "gateways/rabbitmq/metrics.hpp"
 #include "gateways/rabbitmq/reconnect.hpp"
+#include "gateways/rabbitmq/waiting_room.hpp"
 
 namespace horizons::rabbitmq {
 namespace {
@@ -181,6 +186,24 @@ TEST(RabbitmqLanes, GivesUpWhatWaitsInOrder) {
   EXPECT_EQ(all.give_up("a"), (std::vector<int>{2, 3}));
   EXPECT_EQ(all.done("a"), std::nullopt);
   EXPECT_EQ(all.size(), 1u);
+}
+
+TEST(RabbitmqWaitingRoom, OneAsksForAll) {
+  using item = std::shared_ptr<int>;
+  const std::array<item, 3> all{std::make_shared<int>(1), std::make_shared<int>(2), std::make_shared<int>(3)};
+  waiting_room<item> room;
+  EXPECT_EQ(room.ask(), nullptr);
+  EXPECT_EQ(room.wait(all[0]), 100ms);
+  EXPECT_EQ(room.wait(all[1]), std::nullopt) << "the pause is waited for already";
+  EXPECT_EQ(room.ask(), all[0]);
+  EXPECT_EQ(room.wait(all[2]), std::nullopt) << "one is asking";
+  EXPECT_EQ(room.wait(all[0]), 200ms) << "still no room: a longer pause";
+  EXPECT_TRUE(room.answered(all[1]).empty()) << "it has not asked";
+  EXPECT_EQ(room.ask(), all[0]) << "the first one stays the first";
+  EXPECT_FALSE(room.empty());
+  EXPECT_EQ(room.answered(all[0]), (std::deque<item>{all[1], all[2]}));
+  EXPECT_TRUE(room.empty());
+  EXPECT_EQ(room.wait(all[1]), 100ms) << "after an answer the pauses begin anew";
 }
 
 /// Nothing is lost or told twice, however many put at once; whoever finds it empty wakes the owner.

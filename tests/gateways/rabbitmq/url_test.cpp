@@ -70,6 +70,17 @@ TEST(RabbitmqOptions, FollowTheSection) {
   EXPECT_EQ(o->reconnect.count(), 250);
   section.urls = {"amqp://a"};
   EXPECT_FALSE(options_from(section, "n1")->quorum());
+  EXPECT_EQ(o->format, message_format::json);
+  section.queue_type = "quorum";
+  section.format = "msgpack";
+  const auto chosen = options_from(section, "n1");
+  ASSERT_TRUE(chosen);
+  EXPECT_TRUE(chosen->quorum()) << "whatever the number of urls";
+  EXPECT_EQ(chosen->format, message_format::msgpack);
+  section.durable_queues = false;
+  EXPECT_FALSE(options_from(section, "n1")) << "there are no transient quorum queues";
+  section.queue_type = "classic";
+  EXPECT_TRUE(options_from(section, "n1"));
   section.urls = {"amqp://a", "amqp:/b"};
   EXPECT_FALSE(options_from(section, "n1"));
 }
