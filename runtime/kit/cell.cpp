@@ -38,7 +38,7 @@ const std::string& path_of(const cell_ptr& c) {
   return c ? c->path() : nowhere;
 }
 
-task::task(std::function<void(runner&)> f) : parcel(task_type, sort::task), run(std::move(f)) {}
+task::task() : parcel(task_type, sort::task) {}
 
 void actor_timer::fire() {
   auto target = std::move(to);
@@ -103,36 +103,29 @@ std::unique_ptr<parcel> side_lane::pop() {
   return p;
 }
 
-void side_lane::note_size() {
-  book_.messages.store(static_cast<std::int64_t>(queue_.size()), std::memory_order_relaxed);
-  book_.bytes.store(static_cast<std::int64_t>(bytes_), std::memory_order_relaxed);
-}
+void side_lane::note_size() { book_.load.set(queue_.size(), bytes_); }
 
 // --- cell ---------------------------------------------------------------------------------------------------------
 
-cell::cell(std::shared_ptr<core> c, std::string path, const actor_options& o, bool blocking)
+cell::cell(std::shared_ptr<core> c, std::string path, const actor_options& o, bool blocking, actor_metrics& m)
     : core_(std::move(c)),
-      book_(std::make_shared<account>(std::move(path), core_->metrics,
-                                      core_->metrics->of(o.type.empty() ? o.name : o.type))),
-      limits_(o.limits),
+      book_(std::make_shared<account>(std::move(path), core_->metrics, m)),
+      limits_{.messages_max = std::min(o.limits.messages_max, lane_load::messages_max),
+              .bytes_max = std::min(o.limits.bytes_max, lane_load::bytes_max),
+              .on_overflow = o.limits.on_overflow},
       blocking_(blocking),
       lane_(o.limits.on_overflow == overflow::reject ? nullptr : std::make_unique<side_lane>(*book_)) {}
 
 cell::~cell() {
   std::lock_guard lock(core_->mutex);
-  if (auto at = core_->by_path.find(path()); at != core_->by_path.end() && at->second == this) core_->by_path.erase(at);
+  core_->by_path.erase(this);
 }
 
 bool cell::same_shape(const actor_options& o, bool blocking) const {
   return blocking == blocking_ && o.limits.on_overflow == limits_.on_overflow &&
-         o.limits.messages_max == limits_.messages_max && o.limits.bytes_max == limits_.bytes_max &&
+         std::min(o.limits.messages_max, lane_load::messages_max) == limits_.messages_max &&
+         std::min(o.limits.bytes_max, lane_load::bytes_max) == limits_.bytes_max &&
          (o.type.empty() ? o.name : o.type) == book_->metrics.type;
-}
-
-void cell::settle(parcel& p) {
-  if (!std::exchange(p.counted, false)) return;
-  book_->messages.fetch_sub(1, std::memory_order_relaxed);
-  book_->bytes.fetch_sub(static_cast<std::int64_t>(p.bytes), std::memory_order_relaxed);
 }
 
 void cell::refuse(std::unique_ptr<parcel> p, dead_letter why, std::string text) {
@@ -143,10 +136,7 @@ void cell::refuse(std::unique_ptr<parcel> p, dead_letter why, std::string text) 
 void refuse_ended(std::unique_ptr<parcel> p) noexcept {
   auto* book = p->to;
   if (!book) return;
-  if (p->counted) {
-    book->messages.fetch_sub(1, std::memory_order_relaxed);
-    book->bytes.fetch_sub(static_cast<std::int64_t>(p->bytes), std::memory_order_relaxed);
-  }
+  if (p->counted) book->load.remove(lane_load::packed(1, p->bytes));
   if (p->what == parcel::sort::message) book->metrics.count(dead_letter::receiver_ended);
   if (auto* r = p->return_to()) r->fail({error_code::unavailable, book->path + " has ended"});
 }
@@ -161,7 +151,8 @@ delivery cell::put(std::unique_ptr<parcel> p) {
   p->generation = static_cast<std::uint32_t>(s >> 8);
   p->to = book_.get();
   if (p->type->lane == lane::control) {
-    box->put(std::move(p), true);
+    p->urgent = true;
+    box->put(std::move(p));
     return delivery::accepted;
   }
   if (draining_.load(std::memory_order_relaxed)) {
@@ -183,43 +174,36 @@ delivery cell::put(std::unique_ptr<parcel> p) {
       auto t = std::make_unique<token>();
       t->to = book_.get();
       t->generation = any_generation;
-      box->put(std::move(t), false);
+      box->put(std::move(t));
     }
     return delivery::accepted;
   }
 
-  auto bytes = static_cast<std::int64_t>(p->bytes);
-  auto queued = book_->messages.fetch_add(1, std::memory_order_relaxed);
-  auto queued_bytes = book_->bytes.fetch_add(bytes, std::memory_order_relaxed);
+  const auto before = book_->load.add(p->bytes);
   // One message always fits: a single large one must not be refused for ever.
-  if (queued >= static_cast<std::int64_t>(limits_.messages_max) ||
-      (queued > 0 && queued_bytes + bytes > static_cast<std::int64_t>(limits_.bytes_max))) {
-    p->counted = true;
-    settle(*p);
+  if (before.messages >= limits_.messages_max || (before.messages > 0 && before.bytes + p->bytes > limits_.bytes_max)) {
+    book_->load.remove(lane_load::packed(1, p->bytes));
     refuse(std::move(p), dead_letter::rejected_full,
-           "is full (" + std::to_string(queued) + " messages, " + std::to_string(queued_bytes) + " bytes)");
+           "is full (" + std::to_string(before.messages) + " messages, " + std::to_string(before.bytes) + " bytes)");
     return delivery::rejected_full;
   }
-  if (queued == 0) book_->oldest_ns.store(core_->coarse_ns(), std::memory_order_relaxed);
+  if (before.messages == 0) book_->oldest_ns.store(core_->coarse_ns(), std::memory_order_relaxed);
   p->counted = true;
-  box->put(std::move(p), false);
+  box->put(std::move(p));
   return delivery::accepted;
 }
 
-bool cell::post(std::function<void(runner&)> f, std::uint32_t g) { return post_as(std::move(f), g, true); }
-bool cell::post_in_line(std::function<void(runner&)> f, std::uint32_t g) { return post_as(std::move(f), g, false); }
-
-bool cell::post_as(std::function<void(runner&)> f, std::uint32_t g, bool urgent) {
+bool cell::post_task(std::unique_ptr<task> t, std::uint32_t g, bool urgent) {
   if (g != any_generation) {
     auto s = status_.load(std::memory_order_acquire);
     if (!takes_messages(static_cast<phase>(s & 0xff)) || static_cast<std::uint32_t>(s >> 8) != g) return false;
   }
   auto* box = mailbox_.load(std::memory_order_acquire);
   if (!box) return false;
-  auto t = std::make_unique<task>(std::move(f));
   t->generation = g;
   t->to = book_.get();
-  box->put(std::move(t), urgent);
+  t->urgent = urgent;
+  box->put(std::move(t));
   return true;
 }
 
@@ -240,7 +224,7 @@ void cell::await_empty(std::function<void()> then, std::uint32_t g) {
   post_in_line(
       [this, then = std::move(then), g](runner&) mutable {
         if (!draining()) return;
-        if (book_->messages.load(std::memory_order_relaxed) > 0) return await_empty(std::move(then), g);
+        if (book_->load.now().messages > 0) return await_empty(std::move(then), g);
         then();
       },
       g);
@@ -256,7 +240,8 @@ void cell::answered(std::uint32_t g, std::unique_ptr<answer> a) {
   if (!box || generation() != g) return;  // the asker has ended: nobody waits
   a->generation = g;
   a->to = book_.get();
-  box->put(std::move(a), true);
+  a->urgent = true;
+  box->put(std::move(a));
 }
 
 void cell::watch(std::function<void(const exit_cause&)> then) {
@@ -347,10 +332,12 @@ void cell::retire() {
     status_.store(status_of(phase::ended, static_cast<std::uint32_t>(s >> 8)), std::memory_order_release);
   if (blocking_ && mailbox_.load(std::memory_order_relaxed)) {  // gives its thread back
     auto* box = mailbox_.exchange(nullptr, std::memory_order_acq_rel);
-    auto t = std::make_unique<task>([](runner& r) { r.leave(); });
+    auto leave = [](runner& r) { r.leave(); };
+    auto t = std::make_unique<task_of<decltype(leave)>>(leave);
     t->generation = any_generation;
     t->to = book_.get();
-    box->put(std::move(t), true);
+    t->urgent = true;
+    box->put(std::move(t));
   }
 }
 
@@ -428,23 +415,26 @@ tree_entry cell::entry() const {
       .state = std::string(state == phase::running && draining() ? "draining" : names[static_cast<std::size_t>(state)]),
       .restarts = restarts(),
       .last_error = last_error_,
-      .mailbox = static_cast<std::size_t>(std::max<std::int64_t>(book_->messages.load(std::memory_order_relaxed), 0)),
+      .mailbox = book_->load.now().messages,
       .started_unix_ms = started_unix_ms_};
 }
 
 // --- core ---------------------------------------------------------------------------------------------------------
 
-cell_ptr core::claim(const std::string& path, const actor_options& o, bool blocking) {
+cell_ptr core::claim(std::string path, const actor_options& o, bool blocking, cell_ptr* taken) {
   cell_ptr existing;  // released after the lock: the last reference may be this one
   std::lock_guard lock(mutex);
-  if (auto at = by_path.find(path); at != by_path.end()) existing = at->second->weak_from_this().lock();
-  if (existing) {
-    if (existing->now() != phase::ended) throw std::invalid_argument("an actor " + path + " already exists");
-    if (existing->same_shape(o, blocking)) return existing;
+  if (auto* known = by_path.find(path)) existing = known->weak_from_this().lock();
+  if (existing && existing->now() != phase::ended) {
+    if (!taken) throw std::invalid_argument("an actor " + path + " already exists");
+    *taken = std::move(existing);
+    return nullptr;
   }
-  auto c = std::make_shared<cell>(shared_from_this(), path, o, blocking);
-  by_path.erase(path);  // not assigned: the key lives in the cell
-  by_path.emplace(c->path(), c.get());
+  if (existing && existing->same_shape(o, blocking)) return existing;
+  const auto& type = o.type.empty() ? o.name : o.type;
+  if (!last_type || last_type->type != type) last_type = &metrics->of(type);
+  auto c = std::make_shared<cell>(shared_from_this(), std::move(path), o, blocking, *last_type);
+  by_path.put(c.get());
   if (existing) {
     std::erase_if(replaced, [](auto& w) { return w.expired(); });
     replaced.push_back(existing);
@@ -454,16 +444,17 @@ cell_ptr core::claim(const std::string& path, const actor_options& o, bool block
 
 cell_ptr core::find(std::string_view path) const {
   std::lock_guard lock(mutex);
-  auto at = by_path.find(path);
-  return at == by_path.end() ? nullptr : at->second->weak_from_this().lock();
+  auto* who = by_path.find(path);
+  return who ? who->weak_from_this().lock() : nullptr;
 }
 
 std::vector<cell_ptr> core::everybody() const {
   std::vector<cell_ptr> r;
   std::lock_guard lock(mutex);
   r.reserve(by_path.size());
-  for (auto& [path, c] : by_path)
-    if (auto p = c->weak_from_this().lock()) r.push_back(std::move(p));
+  by_path.for_each([&](cell& c) {
+    if (auto p = c.weak_from_this().lock()) r.push_back(std::move(p));
+  });
   for (auto& w : replaced)
     if (auto p = w.lock()) r.push_back(std::move(p));
   return r;
@@ -472,9 +463,11 @@ std::vector<cell_ptr> core::everybody() const {
 std::vector<cell_ptr> core::below(const std::string& path) const {
   std::vector<cell_ptr> r;
   std::lock_guard lock(mutex);
-  for (auto& [p, who] : by_path)
+  by_path.for_each([&](cell& who) {
+    const auto& p = who.path();
     if (p.size() > path.size() && p.starts_with(path) && p[path.size()] == '/')
-      if (auto c = who->weak_from_this().lock()) r.push_back(std::move(c));
+      if (auto c = who.weak_from_this().lock()) r.push_back(std::move(c));
+  });
   return r;
 }
 
@@ -482,13 +475,11 @@ mailbox_reading core::read_mailbox(const cell& c) const {
   auto& book = c.book();
   auto now = now_ns();
   auto age = [now](std::int64_t since) { return milliseconds{std::max<std::int64_t>(now - since, 0) / 1'000'000}; };
-  auto count = [](const std::atomic<std::int64_t>& n) {
-    return static_cast<std::size_t>(std::max<std::int64_t>(n.load(std::memory_order_relaxed), 0));
-  };
+  const auto queued = book.load.now();
   mailbox_reading m{.path = c.path(),
                     .type = book.metrics.type,
-                    .messages = count(book.messages),
-                    .bytes = count(book.bytes),
+                    .messages = queued.messages,
+                    .bytes = queued.bytes,
                     .handled = book.handled.load(std::memory_order_relaxed)};
   auto oldest = book.oldest_ns.load(std::memory_order_relaxed);
   if (m.messages && oldest) m.oldest = age(oldest);

@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -17,6 +18,7 @@
 #include "runtime/kit/actor_metrics.hpp"
 #include "runtime/kit/clock.hpp"
 #include "runtime/kit/engine.hpp"
+#include "runtime/kit/path_index.hpp"
 #include "runtime/kit/system.hpp"
 #include "runtime/kit/timer_wheel.hpp"
 
@@ -29,26 +31,56 @@ struct core;
 enum class phase : std::uint8_t { starting, running, stopping, down, ended };  // down: may come back
 inline bool takes_messages(phase p) { return p <= phase::stopping; }
 
+/// How much is queued in a data lane. One word, for senders and reader meet here: 2^24 messages, 2^40 bytes.
+class lane_load {
+public:
+  struct reading {
+    std::size_t messages, bytes;
+  };
+  static constexpr std::size_t messages_max = std::size_t{1} << 23, bytes_max = std::size_t{1} << 39;  // half: no carry
+  static constexpr std::uint64_t packed(std::size_t messages, std::size_t bytes) {
+    return std::uint64_t{messages} << 40 | std::min(bytes, bytes_max);
+  }
+  static constexpr reading unpacked(std::uint64_t v) {
+    return {static_cast<std::size_t>(v >> 40), static_cast<std::size_t>(v & ((std::uint64_t{1} << 40) - 1))};
+  }
+  /// One more of `bytes`; what was there before.
+  reading add(std::size_t bytes) { return unpacked(word_.fetch_add(packed(1, bytes), std::memory_order_relaxed)); }
+  void remove(std::uint64_t sum_of_packed) { word_.fetch_sub(sum_of_packed, std::memory_order_relaxed); }
+  void set(std::size_t messages, std::size_t bytes) { word_.store(packed(messages, bytes), std::memory_order_relaxed); }
+  reading now() const { return unpacked(word_.load(std::memory_order_relaxed)); }
+
+private:
+  std::atomic<std::uint64_t> word_{0};
+};
+
 /// What is counted about one address. Shared with the mailbox, which may outlive the cell by a moment.
+/// What senders write is kept a cache line away from what the reader writes.
 struct account {
   account(std::string p, std::shared_ptr<metrics_registry> r, actor_metrics& m)
       : path(std::move(p)), registry(std::move(r)), metrics(m) {}
+  lane_load load;
+  std::atomic<std::int64_t> oldest_ns{0};  // when the next message to be read was sent, about
   const std::string path;
   const std::shared_ptr<metrics_registry> registry;  // keeps `metrics` alive
   actor_metrics& metrics;
-  std::atomic<std::int64_t> messages{0}, bytes{0};     // queued in the data lane
-  std::atomic<std::int64_t> oldest_ns{0};              // when the next message to be read was sent, about
   std::atomic<const message_type*> handling{nullptr};  // present handler, for the watchdog
   std::atomic<std::int64_t> handling_since_ns{0};      // 0: idle
-  std::atomic<std::uint64_t> handled{0};               // messages; written in the actor's turn only
+  std::atomic<std::uint64_t> handled{0};               // messages; counted at the end of a turn
 };
 
 inline constexpr std::uint32_t sample_weight = 8;  // one message of so many is timed: a clock costs 20 ns
 
 /// Something the runner does in the actor's turn.
-struct task final : parcel {
-  explicit task(std::function<void(runner&)> f);
-  std::function<void(runner&)> run;
+struct task : parcel {
+  task();
+  virtual void run(runner&) = 0;
+};
+template <class F>
+struct task_of final : task {
+  explicit task_of(F fn) : f(std::move(fn)) {}
+  void run(runner& r) override { f(r); }
+  F f;
 };
 inline constexpr std::uint32_t any_generation = 0xffffffff;
 
@@ -84,7 +116,7 @@ private:
 
 class cell final : public asker, public std::enable_shared_from_this<cell> {
 public:
-  cell(std::shared_ptr<core> c, std::string path, const actor_options& options, bool blocking);
+  cell(std::shared_ptr<core> c, std::string path, const actor_options& options, bool blocking, actor_metrics& metrics);
   ~cell() override;
 
   const std::string& path() const { return book_->path; }
@@ -99,11 +131,18 @@ public:
 
   delivery put(std::unique_ptr<parcel> p);
   /// Posts to the runner; with a generation: dropped (and false, where that is known) when it has passed.
-  bool post(std::function<void(runner&)> f, std::uint32_t generation = any_generation);
+  template <class F>
+  bool post(F f, std::uint32_t generation = any_generation) {
+    return post_task(std::make_unique<task_of<F>>(std::move(f)), generation, true);
+  }
   /// The same behind what is queued in the data lane.
-  bool post_in_line(std::function<void(runner&)> f, std::uint32_t generation);
+  template <class F>
+  bool post_in_line(F f, std::uint32_t generation) {
+    return post_task(std::make_unique<task_of<F>>(std::move(f)), generation, false);
+  }
   void answered(std::uint32_t generation, std::unique_ptr<answer> a) override;
   std::unique_ptr<parcel> pop_lane() { return lane_ ? lane_->pop() : nullptr; }
+  const lane_limits& limits() const { return limits_; }
 
   /// Runs once when the incarnation `now` behind the address ends, in an unspecified thread; at once when nobody is.
   void watch(std::function<void(const exit_cause&)> then);
@@ -122,6 +161,9 @@ public:
   /// As its supervisor treats it: never started again.
   void set_temporary(bool yes) { temporary_.store(yes, std::memory_order_relaxed); }
   bool temporary() const { return temporary_.load(std::memory_order_relaxed); }
+  /// Where its supervisor keeps it; only a hint, for a former supervisor may have written it.
+  void set_place(std::uint32_t n) { place_.store(n, std::memory_order_relaxed); }
+  std::uint32_t place() const { return place_.load(std::memory_order_relaxed); }
   // --- life, by the runner ---
   void tell_parent_started();
   void enter(phase p);  // starting -> running -> stopping
@@ -138,9 +180,8 @@ public:
 private:
   void need_mailbox();
   void climb(std::shared_ptr<timer::state> next, std::uint32_t generation, milliseconds wait);
-  void settle(parcel& p);
   void refuse(std::unique_ptr<parcel> p, dead_letter why, std::string text);
-  bool post_as(std::function<void(runner&)> f, std::uint32_t generation, bool urgent);
+  bool post_task(std::unique_ptr<task> t, std::uint32_t generation, bool urgent);
   void await_empty(std::function<void()> then, std::uint32_t generation);
 
   const std::shared_ptr<core> core_;
@@ -153,10 +194,11 @@ private:
   std::atomic<mailbox*> mailbox_{nullptr};
   std::atomic<int> restarts_{0};
   std::atomic<bool> draining_{false}, temporary_{false};
+  std::atomic<std::uint32_t> place_{0};
 
   mutable std::mutex mutex_;
-  std::unique_ptr<mailbox> own_mailbox_;                  // what mailbox_ points to, or did
-  std::vector<std::unique_ptr<mailbox>> lost_mailboxes_;  // to hung handlers
+  mailbox_ptr own_mailbox_;                  // what mailbox_ points to, or did
+  std::vector<mailbox_ptr> lost_mailboxes_;  // to hung handlers
   std::weak_ptr<cell> parent_;
   std::uint32_t parent_generation_ = 0;
   std::vector<std::function<void(const exit_cause&)>> watchers_;
@@ -179,9 +221,10 @@ struct core : std::enable_shared_from_this<core> {
   std::function<void(const std::string& path, std::string_view message)> observer;  // simulation: before each message
 
   mutable std::mutex mutex;
-  std::unordered_map<std::string_view, cell*> by_path;  // keys are the cells' own paths; a cell takes itself out
-  std::vector<std::weak_ptr<cell>> replaced;            // ended ones whose path another shape of actor has taken
-  std::vector<cell_ptr> roots;                          // in start order
+  path_index<cell> by_path;                   // a cell takes itself out
+  actor_metrics* last_type = nullptr;         // of the last claim: children come in rows of one type
+  std::vector<std::weak_ptr<cell>> replaced;  // ended ones whose path another shape of actor has taken
+  std::vector<cell_ptr> roots;                // in start order
   std::map<std::pair<const void*, std::uint32_t>, std::string> lost;  // hanging runners (cell, epoch): their paths
 
   instant now() const { return simulated ? simulated->now() : std::chrono::steady_clock::now(); }
@@ -199,8 +242,9 @@ struct core : std::enable_shared_from_this<core> {
     return simulated ? simulated->utc() : std::chrono::floor<milliseconds>(std::chrono::system_clock::now());
   }
 
-  /// A cell for `path`, new or an ended one of the same shape. Throws std::invalid_argument when somebody lives there.
-  cell_ptr claim(const std::string& path, const actor_options& options, bool blocking);
+  /// A cell for `path`, new or an ended one of the same shape. When somebody lives there: null and who it is in
+  /// `taken`, or, without it, std::invalid_argument.
+  cell_ptr claim(std::string path, const actor_options& options, bool blocking, cell_ptr* taken = nullptr);
   cell_ptr find(std::string_view path) const;
   std::vector<cell_ptr> everybody() const;                     // replaced ones as well
   std::vector<cell_ptr> below(const std::string& path) const;  // all live descendants

@@ -17,14 +17,32 @@ child_set::child_set(context& parent, const cell_ptr& self, supervision::strateg
       policy_(how, limits, std::hash<std::string>{}(self->path()) + generation_),
       ordered_(ordered) {}
 
-child_set::place child_set::find(const detail::cell* who) {
-  auto at = index_.find(who);
-  return at == index_.end() ? children_.end() : at->second;
+child_set::child* child_set::find(const detail::cell* who) {
+  const auto n = who->place();
+  return n < slots_.size() && slots_[n].cell.get() == who ? &slots_[n] : nullptr;
 }
 
-child_set::place child_set::find(const std::string& name) {
+child_set::child* child_set::find(const std::string& name) {
   auto c = parent_.self().cell()->home().find(parent_.path() + "/" + name);
-  return c ? find(c.get()) : children_.end();
+  return c ? find(c.get()) : nullptr;
+}
+
+child_set::child& child_set::append(child c) {
+  auto n = static_cast<std::uint32_t>(slots_.size());
+  if (free_.empty()) {
+    slots_.push_back(std::move(c));
+  } else {
+    n = free_.back();
+    free_.pop_back();
+    slots_[n] = std::move(c);
+  }
+  auto& added = slots_[n];
+  added.cell->set_place(n);
+  added.before = last_;
+  (last_ == none ? first_ : slots_[last_].after) = n;
+  last_ = n;
+  ++count_;
+  return added;
 }
 
 // As it was given: it may hold slashes ("device/0").
@@ -33,21 +51,22 @@ std::string child_set::name_of(const child& c) const { return c.cell->path().sub
 cell_ptr child_set::add(actor_options options, actor_body body, child_options child_opts, bool blocking) {
   auto self = self_.lock();
   if (options.name.empty())
-    options.name = (options.type.empty() ? "child" : options.type) + "-" + std::to_string(children_.size());
-  auto path = self->path() + "/" + options.name;
-  // A name that is ours but down makes way for the new child.
-  if (auto known = self->home().find(path))
-    if (auto at = find(known.get()); at != children_.end() && at->now == state::down) forget(at);
-  auto c = self->home().claim(path, options, blocking);
+    options.name = (options.type.empty() ? "child" : options.type) + "-" + std::to_string(count_);
+  std::string path;
+  path.reserve(self->path().size() + 1 + options.name.size());
+  path.append(self->path()).append("/").append(options.name);
+  cell_ptr known;
+  auto c = self->home().claim(path, options, blocking, &known);
+  if (!c) {  // a name that is ours but down makes way for the new child
+    if (auto* at = find(known.get()); at && at->now == state::down) forget(*at);
+    c = self->home().claim(std::move(path), options, blocking);
+  }
   if (closing_ || self->home().closing) return c;  // ended: messages to it are dead letters
   // Temporary children under one_for_one need no decision when they end; there may be very many.
   bool ruled =
       how_ != supervision::strategy::one_for_one || child_opts.restart != restart::temporary || child_opts.significant;
   if (ruled) policy_.add(options.name, child_opts.restart, child_opts.significant);
-  children_.push_back({c, std::move(body), child_opts});
-  auto at = std::prev(children_.end());
-  at->ruled = ruled;
-  index_[c.get()] = at;
+  auto& added = append({.cell = c, .body = std::move(body), .options = child_opts, .ruled = ruled});
   c->set_temporary(child_opts.restart == restart::temporary);
   c->open(self, generation_);
   c->book().metrics.spawned.fetch_add(1, std::memory_order_relaxed);
@@ -55,7 +74,7 @@ cell_ptr child_set::add(actor_options options, actor_body body, child_options ch
     plan_.push_back({.start = true, .who = c.get(), .due = {}});
     go_on();
   } else {
-    start(*at);
+    start(added);
   }
   return c;
 }
@@ -70,40 +89,44 @@ void child_set::start(child& c) {
 
 void child_set::started(const cell_ptr& who) {
   auto at = find(who.get());
-  if (at == children_.end() || at->now != state::starting) return;
+  if (!at || at->now != state::starting) return;
   at->now = state::running;
   go_on();
 }
 
-void child_set::forget(place at) {
-  at->restart.cancel();
-  std::erase_if(plan_, [&](auto& s) { return s.who == at->cell.get(); });
-  if (at->ruled) policy_.remove(name_of(*at));
-  at->cell->retire();
-  index_.erase(at->cell.get());
-  children_.erase(at);
+void child_set::forget(child& c) {
+  c.restart.cancel();
+  std::erase_if(plan_, [&](auto& s) { return s.who == c.cell.get(); });
+  if (c.ruled) policy_.remove(name_of(c));
+  c.cell->retire();
+  const auto n = c.before == none ? first_ : slots_[c.before].after;
+  (c.before == none ? first_ : slots_[c.before].after) = c.after;
+  (c.after == none ? last_ : slots_[c.after].before) = c.before;
+  --count_;
+  free_.push_back(n);
+  c = {};  // the cell may go with it
 }
 
 void child_set::ended(const cell_ptr& who, const exit_cause& cause) {
   auto at = find(who.get());
-  if (at == children_.end()) return;
+  if (!at) return;
   auto before = std::exchange(at->now, state::down);
   if (closing_) {
-    forget(at);
+    forget(*at);
     close_next();
     return;
   }
   auto name = name_of(*at);
   bool temporary = at->options.restart == restart::temporary;
   if (at->doomed) {
-    forget(at);
+    forget(*at);
     return go_on();
   }
   auto effects = at->ruled ? policy_.step({name, cause}, parent_.now()) : std::vector<restart_effect>{};
   // The step of the plan that waited for this child is over: its stop has happened, or its start has failed.
   if (!plan_.empty() && plan_.front().who == who.get() && (plan_.front().asked || before == state::stopping))
     plan_.pop_front();
-  if (temporary) forget(at);
+  if (temporary) forget(*at);
   apply(effects);
   go_on();
 }
@@ -118,7 +141,7 @@ void child_set::apply(const std::vector<supervision::restart_effect>& effects) {
     if (auto* e = std::get_if<supervision::finish>(&effect))
       return parent_.quit({exit_cause::kind::shutdown, e->reason});
     if (auto* e = std::get_if<supervision::stop_child>(&effect)) {
-      if (auto at = find(e->child); at != children_.end()) {
+      if (auto* at = find(e->child)) {
         // What still waited to be started need not be stopped; the start follows anew below.
         std::erase_if(plan_, [&](auto& s) { return s.start && !s.asked && s.who == at->cell.get(); });
         if (at->now == state::waiting || at->now == state::down)
@@ -129,11 +152,11 @@ void child_set::apply(const std::vector<supervision::restart_effect>& effects) {
     }
     if (auto* e = std::get_if<supervision::start_child>(&effect)) {
       auto at = find(e->child);
-      if (at == children_.end()) continue;
+      if (!at) continue;
       if (!planned) {
-        auto again = [this, who = at->cell.get()] {
-          auto child = find(who);
-          if (child == children_.end() || child->now != state::down || closing_) return;
+        auto again = [this, who = at->cell] {
+          auto child = find(who.get());
+          if (!child || child->now != state::down || closing_) return;
           child->cell->open(self_, generation_);
           child->cell->count_restart();
           child->cell->book().metrics.restarted.fetch_add(1, std::memory_order_relaxed);
@@ -154,7 +177,7 @@ void child_set::go_on() {
   while (!plan_.empty() && !closing_) {
     auto& next = plan_.front();
     auto at = find(next.who);
-    if (at == children_.end()) {
+    if (!at) {
       plan_.pop_front();
       continue;
     }
@@ -195,9 +218,9 @@ void child_set::go_on() {
 
 bool child_set::stop(const cell_ptr& who) {
   auto at = find(who.get());
-  if (at == children_.end()) return false;
+  if (!at) return false;
   if (at->now == state::down) {
-    forget(at);
+    forget(*at);
     go_on();
     return true;
   }
@@ -211,7 +234,7 @@ bool child_set::stop(const cell_ptr& who) {
 
 bool child_set::renew(const cell_ptr& who) {
   auto at = find(who.get());
-  if (closing_ || at == children_.end() || at->doomed || !at->ruled) return false;
+  if (closing_ || !at || at->doomed || !at->ruled) return false;
   auto effects = policy_.renew(name_of(*at));
   if (effects.empty()) return false;
   at->restart.cancel();  // it waited for its backoff: the operator does not
@@ -227,22 +250,22 @@ void child_set::close(bool kill) {
   plan_.clear();
   plan_timer_.cancel();
   if (kill)
-    for (auto& c : children_)
-      if (c.now != state::down) c.cell->request_stop(milliseconds{0});
+    for (auto n = first_; n != none; n = slots_[n].after)
+      if (slots_[n].now != state::down) slots_[n].cell->request_stop(milliseconds{0});
   close_next();
 }
 
 void child_set::close_next() {
-  while (!children_.empty()) {
-    auto last = std::prev(children_.end());
-    if (last->now == state::down) {
+  while (last_ != none) {
+    auto& last = slots_[last_];
+    if (last.now == state::down) {
       forget(last);
       continue;
     }
-    if (!killing_ && last->now != state::stopping) {
-      last->now = state::stopping;
-      last->cell->request_stop(last->options.grace);
-      if (!takes_messages(last->cell->now())) continue;  // ended meanwhile; its notice is on the way
+    if (!killing_ && last.now != state::stopping) {
+      last.now = state::stopping;
+      last.cell->request_stop(last.options.grace);
+      if (!takes_messages(last.cell->now())) continue;  // ended meanwhile; its notice is on the way
     }
     return;
   }
@@ -250,7 +273,8 @@ void child_set::close_next() {
 
 std::vector<child_state> child_set::list() const {
   std::vector<child_state> r;
-  for (auto& c : children_) {
+  for (auto n = first_; n != none; n = slots_[n].after) {
+    auto& c = slots_[n];
     auto e = c.cell->entry();
     r.push_back({name_of(c), e.path, e.state, e.last_error, e.restarts});
   }

@@ -2,12 +2,11 @@
 // Internal to the kit; runs in the parent's turn.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -31,12 +30,13 @@ public:
   bool renew(const cell_ptr& who);
   /// Stops all, in reverse order; with `kill` at once. `done()` tells when none is left.
   void close(bool kill);
-  bool done() const { return closing_ && children_.empty(); }
+  bool done() const { return closing_ && count_ == 0; }
   bool closing() const { return closing_; }
   std::vector<child_state> list() const;
 
 private:
   enum class state : std::uint8_t { waiting, starting, running, stopping, down };
+  static constexpr std::uint32_t none = 0xffffffff;
   struct child {
     cell_ptr cell;
     actor_body body;
@@ -45,8 +45,8 @@ private:
     bool doomed = false;  // stopped for good: forgotten when it has ended
     bool ruled = false;   // known to the policy
     timer restart;
+    std::uint32_t before = none, after = none;  // in start order
   };
-  using place = std::list<child>::iterator;
   struct step {
     bool start;
     const detail::cell* who;
@@ -57,10 +57,11 @@ private:
   void apply(const std::vector<supervision::restart_effect>& effects);
   void go_on();
   void start(child& c);
-  void forget(place at);
+  void forget(child& c);
   std::string name_of(const child& c) const;
-  place find(const detail::cell* who);
-  place find(const std::string& name);
+  child& append(child c);
+  child* find(const detail::cell* who);  // null: none of ours
+  child* find(const std::string& name);
   void close_next();
 
   context& parent_;
@@ -70,8 +71,10 @@ private:
   supervision::restart_policy policy_;
   const bool ordered_;
   bool closing_ = false, killing_ = false;
-  std::list<child> children_;  // in start order
-  std::unordered_map<const detail::cell*, place> index_;
+  std::deque<child> slots_;  // a child's cell knows its slot
+  std::vector<std::uint32_t> free_;
+  std::uint32_t first_ = none, last_ = none;  // in start order
+  std::size_t count_ = 0;
   std::deque<step> plan_;  // at most two steps per child
   timer plan_timer_;
 };

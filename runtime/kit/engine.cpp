@@ -3,13 +3,22 @@
 #include <sched.h>
 
 #include <cmath>
+#include <condition_variable>
 #include <fstream>
-#include <typeinfo>
+#include <mutex>
+#include <optional>
+#include <thread>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
-#include <caf/event_based_actor.hpp>
+#include <caf/behavior.hpp>
+#include <caf/local_actor.hpp>
+#include <caf/policy/unprofiled.hpp>
+#include <caf/scheduler/coordinator.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
+
+#include "runtime/kit/inbox.hpp"
+#include "runtime/kit/work_queue.hpp"
 
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
@@ -19,8 +28,8 @@ namespace horizons::kit::detail {
 
 namespace {
 
-// CAF's library is not built for ThreadSanitizer, which therefore does not see that its lock-free mailbox orders
-// sender before receiver and turn before turn. These tell it so; nothing without the sanitizer.
+// CAF's library is not built for ThreadSanitizer, which therefore does not see that its reference counts order the
+// last use of an actor before its end. These tell it so; nothing without the sanitizer.
 inline void happens_before([[maybe_unused]] const void* what) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_release(const_cast<void*>(what));
@@ -32,127 +41,199 @@ inline void happens_after([[maybe_unused]] const void* what) {
 #endif
 }
 
-/// CAF may ask for a message's content (it never reads ours): an empty tuple.
-class no_content final : public caf::type_erased_tuple {
+/// CAF's scheduling policy: see work_queue.hpp. Only passes on.
+class hand_off : public caf::policy::unprofiled {
 public:
-  void* get_mutable(size_t) override { return nullptr; }
-  caf::error load(size_t, caf::deserializer&) override { return {}; }
-  size_t size() const noexcept override { return 0; }
-  uint32_t type_token() const noexcept override { return caf::make_type_token(); }
-  caf::rtti_pair type(size_t) const noexcept override { return {0, nullptr}; }
-  const void* get(size_t) const noexcept override { return nullptr; }
-  std::string stringify(size_t) const override { return {}; }
-  caf::type_erased_value_ptr copy(size_t) const override { return nullptr; }
-  caf::error save(size_t, caf::serializer&) const override { return {}; }
+  using parent = caf::scheduler::abstract_coordinator;
+  struct coordinator_data {
+    explicit coordinator_data(parent*) {}
+    std::optional<work_queue> queue;
+  };
+  struct worker_data {
+    explicit worker_data(parent* p)  // once, when the coordinator starts and knows its workers
+        : queue(static_cast<caf::scheduler::coordinator<hand_off>*>(p)->data().queue.emplace(p->num_workers())) {}
+    work_queue& queue;
+  };
+
+  template <class Coordinator>
+  void central_enqueue(Coordinator* self, caf::resumable* job) {
+    self->data().queue->push(job);
+  }
+  template <class Worker>
+  void external_enqueue(Worker* self, caf::resumable* job) {
+    self->data().queue.push(job);
+  }
+  template <class Worker>
+  void internal_enqueue(Worker* self, caf::resumable* job) {
+    self->data().queue.hand(self->id(), job);
+  }
+  template <class Worker>
+  void resume_job_later(Worker* self, caf::resumable* job) {
+    self->data().queue.push(job);
+  }
+  template <class Worker>
+  caf::resumable* dequeue(Worker* self) {
+    return self->data().queue.take(self->id());
+  }
+  template <class Worker, class F>
+  void foreach_resumable(Worker*, F) {}
+  template <class Coordinator, class F>
+  void foreach_central_resumable(Coordinator* self, F f) {
+    while (auto* job = self->data().queue->left()) f(job);
+  }
 };
-no_content nothing;
 
-/// CAF's mailbox element, built inside the parcel it carries: one allocation per message.
-class element final : public caf::mailbox_element {
+/// How many threads of their own mailboxes have; the engine outlives them.
+class thread_count {
 public:
-  element(parcel* p, bool urgent)
-      : mailbox_element(nullptr,
-                        caf::make_message_id(urgent ? caf::message_priority::high : caf::message_priority::normal), {}),
-        parcel_(p) {}
-
-  // The storage belongs to the parcel. CAF deletes an element after it was consumed or unread,
-  // when the mailbox has ended.
-  void request_deletion(bool) const noexcept override {
-    auto* self = const_cast<element*>(this);
-    happens_after(static_cast<const caf::mailbox_element*>(this));
-    auto* p = self->parcel_;
-    bool unread = !self->read;
-    self->~element();
-    if (unread)
-      refuse_ended(std::unique_ptr<parcel>(p));
-    else if (!p->kept)
-      delete p;
+  void add() {
+    std::lock_guard lock(mutex_);
+    ++n_;
+  }
+  void remove() {
+    std::lock_guard lock(mutex_);
+    --n_;
+    none_.notify_all();
+  }
+  void await_none() {
+    std::unique_lock lock(mutex_);
+    none_.wait(lock, [&] { return n_ == 0; });
   }
 
-  caf::type_erased_tuple& content() override { return nothing; }
-  const caf::type_erased_tuple& content() const override { return nothing; }
-  caf::message move_content_to_message() override { return {}; }
-  caf::message copy_content_to_message() const override { return {}; }
-
-  parcel* parcel_;
-  bool read = false;
+private:
+  std::mutex mutex_;
+  std::condition_variable none_;
+  std::size_t n_ = 0;
 };
 
-static_assert(sizeof(element) <= sizeof(parcel::link) && alignof(element) <= 8);
+/// What a mailbox with a thread of its own waits by.
+class bell {
+public:
+  void ring() {
+    std::lock_guard lock(mutex_);
+    rung_ = true;
+    heard_.notify_one();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    heard_.wait(lock, [&] { return rung_; });
+    rung_ = false;
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable heard_;
+  bool rung_ = false;
+};
 
 thread_local caf::execution_unit* current_unit = nullptr;  // of the turn this thread is in
 
-class shell final : public caf::event_based_actor {
+/// The CAF actor behind a mailbox. Not an event_based_actor: that brings a kilobyte of handlers, streams and timeouts
+/// which the kit has in its own terms, and a mailbox that cannot end with its parcels accounted for.
+class shell final : public caf::local_actor, public caf::resumable, public mailbox {
 public:
-  shell(caf::actor_config& cfg, std::unique_ptr<consumer> reader) : event_based_actor(cfg), reader_(std::move(reader)) {
+  using behavior_type = caf::behavior;  // untyped, for CAF
+
+  shell(caf::actor_config& cfg, std::unique_ptr<consumer> reader, bool own_thread)
+      : local_actor(cfg), reader_(std::move(reader)), bell_(own_thread ? std::make_unique<bell>() : nullptr) {
     happens_before(this);
   }
-
-  ~shell() override { happens_after(this); }
-
-  const char* name() const override { return "kit"; }
-
-  caf::behavior make_behavior() override {
-    // Keeps the actor alive; consume() below sees every message first. One for all: its copies share the handlers.
-    static const caf::behavior idle{[](caf::unit_t) {}};
-    return idle;
+  ~shell() override {
+    happens_after(this);
+    inbox_.close(refuse_ended);
   }
 
-  resume_result resume(caf::execution_unit* unit, size_t max_throughput) override {
+  const char* name() const override { return "kit"; }
+  /// No timeouts, monitors, links: CAF's cleanup would wake its clock's thread for nothing, at every actor's end.
+  void on_destroy() override {}
+  /// Runs when the first parcel comes. Not registered: CAF's destructor waits without limit for actors that are (T14);
+  /// the kit keeps its own books.
+  void launch(caf::execution_unit*, bool, bool) override {}
+  void enqueue(caf::mailbox_element_ptr, caf::execution_unit*) override {}  // nobody outside the kit has its address
+
+  void put(std::unique_ptr<parcel> p) override {
+    switch (inbox_.push(p)) {
+      case inbox::outcome::queued:
+        return;
+      case inbox::outcome::closed:
+        return refuse_ended(std::move(p));
+      case inbox::outcome::wake:
+        if (bell_) return bell_->ring();
+        caf::intrusive_ptr_add_ref(ctrl());  // the scheduler's, until this turn's end
+        if (current_unit && &current_unit->system() == &home_system())
+          current_unit->exec_later(this);
+        else
+          home_system().scheduler().enqueue(this);
+    }
+  }
+
+  resume_result resume(caf::execution_unit* unit, std::size_t max_throughput) override {
     auto* before = std::exchange(current_unit, unit);
-    happens_after(this);
-    auto hold = reader_->begin_turn();
-    if (!hold && !std::exchange(ended_, true)) quit();  // what is still queued goes back unread
-    auto r = event_based_actor::resume(unit, max_throughput);
+    const auto hold = reader_->begin_turn();
+    const auto r = hold ? turn(max_throughput) : end();
     // From here on another thread may already run this actor's next turn: touch nothing of it.
     current_unit = before;
     return r;
   }
 
-  caf::invoke_message_result consume(caf::mailbox_element& x) override {
-    happens_after(&x);
-    if (typeid(x) != typeid(element)) return event_based_actor::consume(x);
-    auto& e = static_cast<element&>(x);
-    if (ended_) return caf::invoke_message_result::consumed;
-    e.read = true;
-    if (!reader_->consume(*e.parcel_)) {
-      ended_ = true;
-      quit();
+  /// On a thread of its own: turn after turn until the mailbox ends.
+  void run(std::size_t max_throughput) {
+    for (auto r = awaiting_message; r != done; r = abandoned_ ? end() : resume(nullptr, max_throughput))
+      if (r == awaiting_message) bell_->wait();
+  }
+  /// The mailbox's owner lets go; a thread of its own ends then.
+  void release() noexcept override {
+    if (bell_) {
+      abandoned_ = true;
+      bell_->ring();
     }
     happens_before(this);
-    return caf::invoke_message_result::consumed;
+    caf::intrusive_ptr_release(ctrl());
   }
 
-private:
-  std::unique_ptr<consumer> reader_;
-  bool ended_ = false;
-};
+  void intrusive_ptr_add_ref_impl() override { caf::intrusive_ptr_add_ref(ctrl()); }
+  void intrusive_ptr_release_impl() override { caf::intrusive_ptr_release(ctrl()); }
 
-class caf_mailbox final : public mailbox {
-public:
-  explicit caf_mailbox(caf::actor a) : actor_(std::move(a)), target_(caf::actor_cast<caf::abstract_actor*>(actor_)) {}
-  ~caf_mailbox() override { happens_before(static_cast<shell*>(target_)); }
-  void put(std::unique_ptr<parcel> p, bool urgent) override {
-    auto* raw = p.release();
-    auto* e = new (raw->link) element(raw, urgent);
-    happens_before(static_cast<caf::mailbox_element*>(e));
-    target_->enqueue(caf::mailbox_element_ptr{e}, current_unit);
+private:
+  resume_result turn(std::size_t max_throughput) {
+    for (std::size_t n = 0; n < max_throughput;) {
+      if (auto* p = inbox_.pop()) {
+        ++n;
+        if (!reader_->consume(std::unique_ptr<parcel>(p), inbox_.at_end())) return end();
+        continue;
+      }
+      reader_->end_turn();
+      happens_before(this);
+      if (inbox_.wait()) return awaiting_message;
+    }
+    reader_->end_turn();
+    happens_before(this);
+    return inbox_.wait() ? awaiting_message : resume_later;
+  }
+  resume_result end() {
+    inbox_.close(refuse_ended);
+    happens_before(this);
+    return done;
   }
 
-private:
-  caf::actor actor_;
-  caf::abstract_actor* target_;
+  inbox inbox_;
+  const std::unique_ptr<consumer> reader_;
+  const std::unique_ptr<bell> bell_;  // null: runs on the pool
+  std::atomic<bool> abandoned_{false};
 };
 
 }  // namespace
 
 struct engine::caf_side {
-  explicit caf_side(const settings& s) : simulated(s.simulated), system(configure(s)) {}
+  explicit caf_side(const settings& s)
+      : simulated(s.simulated), max_throughput(s.max_throughput), system(configure(s)) {}
+  ~caf_side() { threads.await_none(); }
 
   caf::actor_system_config& configure(const settings& s) {
-    // Not "stealing", CAF's default: a thief walks the victim's whole list under its lock, so a burst of runnable
-    // actors (100 k jobs recovered, 20 k children spawned) costs its square: 90 µs a child against 9 µs, measured.
-    config.set("scheduler.policy", s.simulated ? caf::atom("testing") : caf::atom("sharing"));
+    if (s.simulated)
+      config.set("scheduler.policy", caf::atom("testing"));
+    else
+      config.load<caf::scheduler::coordinator<hand_off>>();
     config.set("scheduler.max-threads", s.threads);
     config.set("scheduler.max-throughput", s.max_throughput);  // T4
     return config;
@@ -162,19 +243,29 @@ struct engine::caf_side {
   }
 
   bool simulated;
+  std::size_t max_throughput;
   caf::actor_system_config config;
   caf::actor_system system;
+  thread_count threads;
 };
 
 engine::engine(const settings& s) : caf_(std::make_unique<caf_side>(s)) {}
 engine::~engine() = default;
 
-std::unique_ptr<mailbox> engine::open(std::unique_ptr<consumer> reader, bool own_thread) {
-  // Hidden: CAF's destructor waits without limit for actors that are not (T14); the kit keeps its own books.
-  constexpr auto pooled = caf::hidden + caf::lazy_init;
-  if (own_thread && !caf_->simulated)
-    return std::make_unique<caf_mailbox>(caf_->system.spawn<shell, pooled + caf::detached>(std::move(reader)));
-  return std::make_unique<caf_mailbox>(caf_->system.spawn<shell, pooled>(std::move(reader)));
+mailbox_ptr engine::open(std::unique_ptr<consumer> reader, bool own_thread) {
+  own_thread = own_thread && !caf_->simulated;
+  auto actor = caf_->system.spawn<shell, caf::hidden + caf::lazy_init>(std::move(reader), own_thread);
+  auto* self = static_cast<shell*>(caf::actor_cast<caf::abstract_actor*>(actor));
+  caf::intrusive_ptr_add_ref(self->ctrl());  // the owner's
+  if (own_thread) {
+    caf_->threads.add();
+    std::thread([self, actor = std::move(actor), side = caf_.get()]() mutable {
+      self->run(side->max_throughput);
+      actor = nullptr;
+      side->threads.remove();
+    }).detach();
+  }
+  return mailbox_ptr(self);
 }
 
 std::size_t engine::runnable() const { return caf_->coordinator().jobs.size(); }

@@ -1,5 +1,6 @@
-// What the kit needs from CAF: mailboxes whose consumers run one message at a time on a pool of threads or on one of
-// their own. engine.cpp is the only file that includes CAF; a move to CAF 1.x touches it alone. Internal to the kit.
+// What the kit needs from CAF: actors that read mailboxes of parcels one at a time, on a pool of threads or on one of
+// their own. engine.cpp and the policy in it are the only places that know CAF; a move to CAF 1.x touches them alone.
+// Internal to the kit.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +16,25 @@ public:
   virtual ~consumer() = default;
   /// Before each turn (a run of messages): what must live until its end; null when nobody is left to read for.
   virtual std::shared_ptr<void> begin_turn() = 0;
-  /// False ends the mailbox; later messages are refused. Sets `p.kept` to own the parcel from then on.
-  virtual bool consume(parcel& p) = 0;
+  /// False ends the mailbox; later messages are refused. `last`: no other one is at hand.
+  virtual bool consume(std::unique_ptr<parcel> p, bool last) = 0;
+  /// After each turn, in it.
+  virtual void end_turn() = 0;
 };
 
 class mailbox {
 public:
-  virtual ~mailbox() = default;
-  /// Urgent parcels overtake the others. A mailbox that has ended hands the parcel to `refuse_ended` (see cell.hpp).
-  virtual void put(std::unique_ptr<parcel> p, bool urgent) = 0;
+  /// A mailbox that has ended hands the parcel to `refuse_ended`.
+  virtual void put(std::unique_ptr<parcel> p) = 0;
+  struct owner_gone {
+    void operator()(mailbox* m) const noexcept { m->release(); }
+  };
+
+protected:
+  virtual void release() noexcept = 0;
+  ~mailbox() = default;
 };
+using mailbox_ptr = std::unique_ptr<mailbox, mailbox::owner_gone>;
 
 class engine {
 public:
@@ -36,7 +46,7 @@ public:
   ~engine();  // returns only when every mailbox has ended
 
   /// A mailbox and its reader. Simulated: never on a thread of its own.
-  std::unique_ptr<mailbox> open(std::unique_ptr<consumer> reader, bool own_thread);
+  mailbox_ptr open(std::unique_ptr<consumer> reader, bool own_thread);
 
   /// Simulation only: mailboxes with something to read; runs one message of the n-th.
   std::size_t runnable() const;

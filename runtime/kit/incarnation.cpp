@@ -135,8 +135,13 @@ bool incarnation::wind_down() {
 
 // --- runner -------------------------------------------------------------------------------------------------------
 
-runner::runner(const cell_ptr& c, std::uint32_t epoch) : weak_(c), book_(c->shared_book()), epoch_(epoch) {}
-runner::~runner() = default;
+runner::runner(const cell_ptr& c, std::uint32_t epoch)
+    : weak_(c),
+      book_(c->shared_book()),
+      epoch_(epoch),
+      // A sixty-fourth of the lane: a limit of ten means ten.
+      batch_max_(static_cast<std::uint32_t>(std::clamp<std::size_t>(c->limits().messages_max / 64, 1, 32))) {}
+runner::~runner() { settle(); }
 
 std::shared_ptr<void> runner::begin_turn() {
   auto hold = weak_.lock();
@@ -152,10 +157,7 @@ void runner::begin(const actor_body& body, std::uint32_t generation, bool tell_p
   if (tell_parent && !now_->quitting()) cell_->tell_parent_started();
   auto waiting = std::move(early_);
   early_.clear();
-  for (auto& p : waiting) {
-    auto& parcel = *p;
-    message(std::move(p), parcel);
-  }
+  for (auto& p : waiting) message(std::move(p));
 }
 
 template <class F>
@@ -169,7 +171,8 @@ void runner::guarded(std::string_view what, F f) {
   }
 }
 
-bool runner::consume(parcel& p) {
+bool runner::consume(std::unique_ptr<parcel> p, bool last) {
+  last_ = last;
   using sort = parcel::sort;
   if (lost()) {  // this runner hung and was replaced; its life ends here
     now_.reset();
@@ -178,10 +181,11 @@ bool runner::consume(parcel& p) {
     return false;
   }
   if (cell_->home().crashed && now_) now_->quit({exit_cause::kind::killed, "the node crashed"});
-  switch (p.what) {
+  switch (p->what) {
     case sort::task:
-      if (p.generation == any_generation || p.generation == cell_->generation()) {
-        auto& t = static_cast<task&>(p);
+      settle();
+      if (p->generation == any_generation || p->generation == cell_->generation()) {
+        auto& t = static_cast<task&>(*p);
         if (now_)
           guarded("a task", [&] { t.run(*this); });
         else
@@ -189,17 +193,14 @@ bool runner::consume(parcel& p) {
       }
       break;
     case sort::answer:
-      if (now_ && p.generation == now_->generation())
-        guarded("an answer", [&] { now_->answered(static_cast<answer&>(p)); });
+      if (now_ && p->generation == now_->generation())
+        guarded("an answer", [&] { now_->answered(static_cast<answer&>(*p)); });
       break;
     case sort::token:
-      if (auto q = cell_->pop_lane()) {
-        auto& m = *q;
-        message(std::move(q), m);
-      }
+      if (auto q = cell_->pop_lane()) message(std::move(q));
       break;
     case sort::message:
-      message(nullptr, p);
+      message(std::move(p));
       break;
   }
   follow_up();
@@ -212,19 +213,32 @@ bool runner::consume(parcel& p) {
   return !leaving_;
 }
 
-void runner::message(std::unique_ptr<parcel> owned, parcel& p) {
-  bool stale = p.generation != cell_->generation();
-  if (!stale && !now_) {
-    if (!owned) {
-      p.kept = true;
-      owned.reset(&p);
-    }
-    early_.push_back(std::move(owned));
-    return;
+void runner::end_turn() {
+  settle();
+  batch_ = 1;
+}
+
+void runner::settle() {
+  if (auto load = std::exchange(read_load_, 0)) book_->load.remove(load);
+  read_ = 0;
+  if (auto n = std::exchange(handled_, 0)) {
+    book_->metrics.handled.fetch_add(n, std::memory_order_relaxed);
+    book_->handled.fetch_add(n, std::memory_order_relaxed);
   }
+}
+
+void runner::message(std::unique_ptr<parcel> owned) {
+  bool stale = owned->generation != cell_->generation();
+  if (!stale && !now_) return early_.push_back(std::move(owned));
+  auto& p = *owned;
   if (std::exchange(p.counted, false)) {
-    book_->messages.fetch_sub(1, std::memory_order_relaxed);
-    book_->bytes.fetch_sub(static_cast<std::int64_t>(p.bytes), std::memory_order_relaxed);
+    read_load_ += lane_load::packed(1, p.bytes);
+    ++read_;
+  }
+  // Large ones and requests at once: whoever has the answer may look at the mailbox.
+  if (last_ || read_ >= batch_ || p.asks || lane_load::unpacked(read_load_).bytes * 64 > cell_->limits().bytes_max) {
+    settle();
+    batch_ = std::min(2 * batch_, batch_max_);
   }
   auto& metrics = book_->metrics;
   if (stale || now_->quitting()) {
@@ -244,8 +258,7 @@ void runner::message(std::unique_ptr<parcel> owned, parcel& p) {
   book_->handling_since_ns.store(home.coarse_ns(), std::memory_order_relaxed);
   guarded(p.type->name, [&] { now_->handle(p); });
   book_->handling_since_ns.store(0, std::memory_order_relaxed);
-  metrics.handled.fetch_add(1, std::memory_order_relaxed);
-  book_->handled.store(book_->handled.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  ++handled_;
   if (sent) {
     auto took = home.now_ns() - start;
     metrics.processed.add(took, sample_weight);

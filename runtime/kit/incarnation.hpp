@@ -75,7 +75,8 @@ public:
   ~runner() override;
 
   std::shared_ptr<void> begin_turn() override;
-  bool consume(parcel& p) override;
+  bool consume(std::unique_ptr<parcel> p, bool last) override;
+  void end_turn() override;
 
   // --- tasks ---
   void begin(const actor_body& body, std::uint32_t generation, bool tell_parent);
@@ -89,7 +90,8 @@ public:
   incarnation* present() { return now_.get(); }
 
 private:
-  void message(std::unique_ptr<parcel> owned, parcel& p);
+  void message(std::unique_ptr<parcel> p);
+  void settle();
   template <class F>
   void guarded(std::string_view what, F f);
   void follow_up();
@@ -103,6 +105,11 @@ private:
   std::unique_ptr<incarnation> now_;
   std::vector<std::unique_ptr<parcel>> early_;  // data sent before the body ran; bounded by the lane's limits
   bool leaving_ = false;
+  // Counted in batches that grow with the run of messages: a few show exactly, of many senders and reader need not
+  // meet each time.
+  std::uint64_t read_load_ = 0;  // lane_load's packed sum
+  std::uint32_t read_ = 0, handled_ = 0, batch_ = 1, batch_max_ = 1;
+  bool last_ = true;
 };
 
 }  // namespace horizons::kit::detail

@@ -149,8 +149,8 @@ private:
   std::uint32_t generation_ = 0;
 };
 
-/// A message on its way: owned by the mailbox, read by exactly one handler. One allocation: the mailbox's own
-/// element is built inside (`link`).
+/// A message on its way: owned by the mailbox, read by exactly one handler. One allocation: it is linked into the
+/// mailbox by itself.
 struct parcel {
   enum class sort : std::uint8_t { message, answer, task, token };
 
@@ -166,10 +166,11 @@ struct parcel {
   std::int64_t enqueued_ns = 0;  // 0: not stamped
   std::uint32_t generation = 0;  // of the receiver when it was sent: a restarted actor does not see its past
   sort what;
-  bool counted = false;           // in the receiver's data lane
-  bool kept = false;              // the consumer took ownership
-  account* to = nullptr;          // while queued: whose books it is in
-  alignas(8) std::byte link[80];  // see engine.cpp
+  bool counted = false;    // in the receiver's data lane
+  bool urgent = false;     // overtakes those that are not
+  bool asks = false;       // a request: has a return address
+  account* to = nullptr;   // while queued: whose books it is in
+  parcel* next = nullptr;  // in the mailbox; see inbox.hpp
 };
 
 template <class M>
@@ -192,7 +193,7 @@ struct parcel_of : parcel {
 
 template <class M>
 struct request_of final : parcel_of<M> {
-  using parcel_of<M>::parcel_of;
+  explicit request_of(M&& m) : parcel_of<M>(std::move(m)) { this->asks = true; }
   return_address* return_to() override { return &to; }
   return_address to;
 };
