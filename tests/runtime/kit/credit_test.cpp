@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <vector>
 
 namespace horizons::kit {
 namespace {
@@ -89,6 +90,37 @@ TEST(work_pulling, the_queue_is_bounded_in_messages_and_bytes) {
   EXPECT_FALSE(w.offer(2, 8));
   EXPECT_TRUE(w.offer(3, 2));
   EXPECT_FALSE(w.offer(4, 0));
+}
+
+TEST(answered_flow, is_open_while_messages_and_bytes_are_left) {
+  answered_flow flow({.messages = 4, .bytes = 100});
+  std::vector<answered_flow::ticket> under_way;
+  for (int i = 0; i < 3; ++i) under_way.push_back(flow.take(10));
+  EXPECT_TRUE(flow.open());
+  under_way.push_back(flow.take(10));
+  EXPECT_FALSE(flow.open());  // four messages
+  under_way.pop_back();
+  EXPECT_TRUE(flow.open());
+  under_way.push_back(flow.take(1'000));  // its size was not known
+  EXPECT_FALSE(flow.open());
+  under_way.pop_back();
+  EXPECT_TRUE(flow.open());
+  EXPECT_EQ(flow.outstanding(), 3u);
+}
+
+TEST(answered_flow, what_is_dropped_unanswered_gives_its_credit_back_once) {
+  auto shown = std::make_shared<std::atomic<std::int64_t>>(0);
+  answered_flow flow({.messages = 1, .bytes = 100}, credit_gauge(shown));
+  {
+    auto first = flow.take(50);
+    auto moved = std::move(first);
+    EXPECT_FALSE(flow.open());
+    EXPECT_EQ(*shown, 1);
+  }
+  EXPECT_TRUE(flow.open());
+  EXPECT_EQ(*shown, 0);
+  auto last = flow.take(200);
+  EXPECT_FALSE(flow.open());  // not two messages' worth
 }
 
 TEST(credit_gauge, windows_of_one_type_add_up_and_leave_nothing_behind) {
