@@ -17,24 +17,19 @@ constexpr milliseconds retry_max{5'000};
 
 void append_after(kit::context& self, const kit::handle<journal::writer_api>& writer, std::shared_ptr<journal::batch> b,
                   bool give_up, milliseconds pause, append_done done) {
-  self.request(
-      writer, journal::append{b}, journal_timeout,
-      [&self, writer, b, give_up, pause, done = std::move(done)](result<journal::append_outcome> r) mutable {
-        if (r) return done(std::move(r));
-        const auto code = r.error().code;
-        if (code == error_code::fenced) {
-          // With a mark it may be the bridge that lost its partition: its own affair.
-          if (b->marks.empty()) self.fail("another node owns this shard: " + r.error().text);
-          return done(std::move(r));
-        }
-        if (code == error_code::conflict || code == error_code::invalid_argument || code == error_code::limit_exceeded)
-          return done(std::move(r));
-        if (code == error_code::timed_out) give_up = false;  // it may be stored: later errors do not tell
-        if (give_up) return done(std::move(r));
-        self.after(pause, [&self, writer, b, give_up, pause, done = std::move(done)]() mutable {
-          append_after(self, writer, std::move(b), give_up, std::min(pause * 2, retry_max), std::move(done));
-        });
-      });
+  self.request(writer, journal::append{b}, journal_timeout,
+               [&self, writer, b, give_up, pause, done = std::move(done)](result<journal::append_outcome> r) mutable {
+                 if (r) return done(std::move(r));
+                 const auto code = r.error().code;
+                 if (code == error_code::fenced || code == error_code::conflict ||
+                     code == error_code::invalid_argument || code == error_code::limit_exceeded)
+                   return done(std::move(r));
+                 if (code == error_code::timed_out) give_up = false;  // it may be stored: later errors do not tell
+                 if (give_up) return done(std::move(r));
+                 self.after(pause, [&self, writer, b, give_up, pause, done = std::move(done)]() mutable {
+                   append_after(self, writer, std::move(b), give_up, std::min(pause * 2, retry_max), std::move(done));
+                 });
+               });
 }
 
 }  // namespace

@@ -24,8 +24,7 @@ using append_done = std::function<void(result<journal::append_outcome>)>;
 
 /// Appends until the outcome is known: the same events, by their ids, may be sent any number of times. With `give_up`
 /// an error that certainly stored nothing is told at once: somebody waits for the answer. What would be refused again
-/// is always told. A batch that is fenced, unless it carries a bridge's mark, fails the actor: another node owns the
-/// shard. The positions are in the batch's events when `done` is told of success.
+/// (fenced, conflict, invalid_argument, limit_exceeded) is always told. On success the positions are in the events.
 void append_until_known(kit::context& self, const kit::handle<journal::writer_api>& writer,
                         std::shared_ptr<journal::batch> b, bool give_up, append_done done);
 

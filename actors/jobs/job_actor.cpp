@@ -90,13 +90,13 @@ private:
 
   /// What is over leaves memory at once, what waits after a while.
   void rest() {
-    if (j_.status == job_status::running || j_.status == job_status::retrying) return;
+    if (asking_ > 0 || j_.status == job_status::running || j_.status == job_status::retrying) return;
     if (is_final(j_.status) || j_.status == job_status::none) return say_idle();
     if (idle_armed_) return;
     idle_armed_ = true;
     self_.after(env_->idle_before_passivation, [this, seen = seen_] {
       idle_armed_ = false;
-      if (busy_ || !waiting_.empty()) return;
+      if (busy_ || asking_ > 0 || !waiting_.empty()) return;
       seen == seen_ ? say_idle() : rest();
     });
   }
@@ -218,10 +218,15 @@ private:
   void look_for_unit(const std::string& name, int attempt) {
     auto device = env_->devices.find(name);
     if (device == env_->devices.end()) return report_lost(name, attempt, "device " + name + " is not there", false);
+    ++asking_;
     self_.request(device->second, gpu::has_unit{unit_id(key_, attempt)}, 5s, [this, name, attempt](result<bool> there) {
-      if (!there) return;  // the scheduler asks again
-      if (!*there) return report_lost(name, attempt, "device " + name + " was restarted", false);
-      if (j_.status != job_status::running || j_.attempt != attempt) stop_unit(attempt);
+      --asking_;
+      if (there && !*there)
+        report_lost(name, attempt, "device " + name + " was restarted", false);
+      else if (there && (j_.status != job_status::running || j_.attempt != attempt))
+        stop_unit(attempt);
+      // No answer: the scheduler asks again.
+      if (!busy_ && waiting_.empty()) rest();
     });
   }
 
@@ -272,6 +277,9 @@ private:
                            return;
                          }
                          if (!r) {
+                           // With a mark it may be the bridge that lost its partition: its own affair.
+                           if (r.error().code == error_code::fenced && b->marks.empty())
+                             self_.fail("another node owns this shard: " + r.error().text);
                            done(failure(r.error()));
                            // An outcome that the journal does not take would leave the job running for ever.
                            if (auto* f = std::get_if<finish_attempt>(&input))
@@ -413,6 +421,7 @@ private:
   std::deque<job_message> waiting_;  // bounded by what the shard's data lane lets in
   std::uint64_t seen_ = 0, said_idle_at_ = 0;
   bool idle_armed_ = false;
+  int asking_ = 0;  // devices; their answers must find this actor
   job_message::offer offered_;
   kit::timer walltime_;
 };

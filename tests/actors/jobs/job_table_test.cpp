@@ -1,0 +1,114 @@
+// The job table: what readers see before it is written, what a file holds after it, and how it goes on from there.
+#include "actors/jobs/job_table.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace horizons::jobs {
+namespace {
+
+class job_table_of_a_file : public ::testing::Test {
+protected:
+  std::filesystem::path file_ =
+      std::filesystem::temp_directory_path() / ("job-table-" + std::to_string(::getpid()) + ".db");
+  std::uint64_t position_ = 0;
+
+  job_table_of_a_file() { remove(); }
+  ~job_table_of_a_file() override { remove(); }
+  void remove() {
+    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(file_.string() + end);
+  }
+
+  job_table open(const std::string& journal = "J") { return job_table::open(file_, journal).value(); }
+
+  event of(const std::string& id, std::uint64_t sequence, event_data data) {
+    event e;
+    e.time = timestamp{std::chrono::milliseconds{1'000'000 + static_cast<std::int64_t>(position_)}};
+    e.user_id = "ada";
+    e.job_id = id;
+    e.sequence = sequence;
+    e.position = ++position_;
+    e.data = std::move(data);
+    return e;
+  }
+
+  journal::event_list submitted(const std::string& id, int priority = 3) {
+    job_submitted s{.agent = "image-reconstruction", .dataset = "file:///x.uvfits", .params = {{"niter", 5}}};
+    s.priority = priority;
+    return journal::event_list({of(id, 1, s), of(id, 2, job_queued{{"SUBMITTED", "QUEUED", "", 0, "n1", ""}})});
+  }
+  journal::event_list running(const std::string& id) {
+    return journal::event_list({of(id, 3, job_running{{"QUEUED", "RUNNING", "", 1, "n1", "cpu/0"}})});
+  }
+};
+
+TEST_F(job_table_of_a_file, readers_see_what_is_not_written) {
+  auto t = open();
+  ASSERT_TRUE(t.apply(submitted("a")));
+  auto found = t.find({"default", "a"}).value();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->status, job_status::queued);
+  EXPECT_EQ(t.position(), 2u);
+
+  EXPECT_EQ(open().position(), 0u);  // the file says nothing yet
+  EXPECT_EQ(t.list({}).value().jobs.size(), 1u);
+  EXPECT_EQ(t.open_jobs(0, 10).value().size(), 1u);
+}
+
+TEST_F(job_table_of_a_file, goes_on_from_what_was_written) {
+  {
+    auto t = open();
+    ASSERT_TRUE(t.apply(submitted("a", 2)));
+    ASSERT_TRUE(t.write());
+    ASSERT_TRUE(t.apply(running("a")));  // lost with the process
+  }
+  position_ = 2;
+  auto t = open();
+  EXPECT_EQ(t.position(), 2u);
+  EXPECT_EQ(t.find({"default", "a"}).value()->status, job_status::queued);
+  ASSERT_TRUE(t.apply(running("a")));  // told again by the journal
+  const auto j = *t.find({"default", "a"}).value();
+  EXPECT_EQ(j.status, job_status::running);
+  EXPECT_EQ(j.request.priority, 2);
+  EXPECT_EQ(j.position, 1u);
+  const auto waiting = t.open_jobs(0, 10).value();
+  ASSERT_EQ(waiting.size(), 1u);
+  EXPECT_EQ(waiting[0].status, job_status::running);
+  EXPECT_EQ(waiting[0].attempt, 1);
+}
+
+TEST_F(job_table_of_a_file, events_told_twice_count_once) {
+  auto t = open();
+  const auto events = submitted("a");
+  ASSERT_TRUE(t.apply(events));
+  ASSERT_TRUE(t.apply(events));
+  EXPECT_EQ(t.list({}).value().jobs.size(), 1u);
+}
+
+TEST_F(job_table_of_a_file, one_of_another_journal_is_begun_anew) {
+  {
+    auto t = open();
+    ASSERT_TRUE(t.apply(submitted("a")));
+    ASSERT_TRUE(t.write());
+  }
+  auto t = open("K");
+  EXPECT_EQ(t.position(), 0u);
+  EXPECT_TRUE(t.list({}).value().jobs.empty());
+}
+
+TEST_F(job_table_of_a_file, pages_are_newest_first) {
+  auto t = open();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(t.apply(submitted("job-" + std::to_string(i))));
+  auto page = t.list({.page_size = 3}).value();
+  ASSERT_EQ(page.jobs.size(), 3u);
+  EXPECT_EQ(page.jobs[0].at("job_id"), "job-4");
+  page = t.list({.page_size = 3, .page_token = page.next_page_token}).value();
+  ASSERT_EQ(page.jobs.size(), 2u);
+  EXPECT_EQ(page.jobs[1].at("job_id"), "job-0");
+  EXPECT_TRUE(page.next_page_token.empty());
+}
+
+}  // namespace
+}  // namespace horizons::jobs
