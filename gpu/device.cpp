@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "gpu/parallel.hpp"
+#include "runtime/kit/credit.hpp"
 
 namespace horizons::gpu {
 
@@ -76,7 +77,12 @@ private:
 class device {
 public:
   device(kit::context& self, device_info info, device_limits limits)
-      : self_(self), info_(std::move(info)), limits_(limits), post_(self.mailbox_executor()), worker_(new_worker()) {
+      : self_(self),
+        info_(std::move(info)),
+        limits_(limits),
+        window_({.messages = limits.units_max, .bytes = limits.units_max}, kit::gauge_of(self)),
+        post_(self.mailbox_executor()),
+        worker_(new_worker()) {
     self_.on_stop([this] {
       for (auto& u : units_) u->stop.request_stop();
       if (units_.empty()) return self_.quit();
@@ -93,7 +99,8 @@ public:
   }
 
   void accept(run_unit& r) {
-    if (units_.size() >= limits_.units_max || stopping_) return r.on_end(unit_end::lost);
+    if (window_.outstanding() >= limits_.units_max || stopping_) return r.on_end(unit_end::lost);
+    window_.received();
     auto u = std::make_shared<unit>();
     u->id = std::move(r.id);
     u->work = std::move(r.work);
@@ -118,7 +125,7 @@ public:
   }
 
   device_status::reply status() const {
-    device_status::reply r{info_, {}, busy_seconds_, done_, abandoned_};
+    device_status::reply r{info_, {}, busy_seconds_, done_, abandoned_, limits_.units_max};
     for (auto& u : units_) r.units.push_back(u->id);
     if (!units_.empty()) r.busy_seconds += seconds_since(started_);
     return r;
@@ -160,6 +167,7 @@ private:
     const auto u = *at;
     const bool first = at == units_.begin();
     units_.erase(at);
+    window_.done(1);
     if (first) {
       busy_seconds_ += seconds_since(started_);
       started_ = self_.now();
@@ -172,6 +180,7 @@ private:
   kit::context& self_;
   device_info info_;
   device_limits limits_;
+  kit::credit_window window_;  // of units; `on_end` gives the credit back
   std::function<bool(std::function<void()>)> post_;
   std::shared_ptr<worker> worker_;
   std::deque<unit_ptr> units_;  // the first one runs

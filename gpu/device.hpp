@@ -61,13 +61,14 @@ struct device_status {
     std::vector<std::string> units;  // the first one runs
     double busy_seconds = 0;         // since start
     std::uint64_t units_done = 0, units_abandoned = 0;
+    std::size_t units_max = 0;  // the credit it grants
   };
 };
 
 using device_api = kit::accepts<run_unit, stop_unit, has_unit, device_status>;
 
 struct device_limits {
-  std::size_t units_max = 64;  // waiting and running; more is a defect of the scheduler: refused as ended
+  std::size_t units_max = 64;  // the credit it grants: waiting and running; more is a defect of the sender: `lost`
   std::chrono::milliseconds stop_grace{10'000};  // between stop and giving the thread up
 };
 

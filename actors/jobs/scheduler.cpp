@@ -1,5 +1,6 @@
 #include "actors/jobs/scheduler.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 
@@ -134,7 +135,7 @@ private:
       }
       for (auto& unit : r->units)
         if (auto a = attempt_of(unit)) found(std::move(a->first), a->second, unit, d);
-      core_.device_up(d.name, d.slots, d.is_accelerator);
+      core_.device_up(d.name, std::min(d.slots, r->units_max), d.is_accelerator);
       watch_device(d);
       assign();
     });

@@ -62,6 +62,7 @@ public:
 
   gpu::device_status::reply status() const {
     gpu::device_status::reply r;
+    r.units_max = gpu::device_limits{}.units_max;
     r.info.id = name_;
     for (auto& u : units_) r.units.push_back(u->id);
     return r;
