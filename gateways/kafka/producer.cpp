@@ -7,9 +7,12 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "gateways/kafka/batch_turns.hpp"
+#include "gateways/kafka/producer_instance.hpp"
 #include "runtime/telemetry/log.hpp"
 
 namespace horizons::kafka {
@@ -33,27 +36,25 @@ bool is_unknown_topic(rd_kafka_resp_err_t code) {
          code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-headers_ptr headers_of(const record& r) {
-  if (r.headers.empty()) return nullptr;
-  headers_ptr list(rd_kafka_headers_new(r.headers.size()));
-  for (const auto& [name, value] : r.headers)
-    rd_kafka_header_add(list.get(), name.data(), static_cast<ssize_t>(name.size()), value ? value->data() : nullptr,
-                        value ? static_cast<ssize_t>(value->size()) : 0);
-  return list;
-}
+struct entry;
 
-/// By name; made again with every instance of librdkafka.
-using topics = std::map<std::string, topic_ptr, std::less<>>;
+/// What is known of a topic that something was sent to.
+struct route {
+  std::vector<batch_turns<entry*>> turns;    // one per partition; empty: their number is not known, nothing waits
+  steady_clock::time_point next_question{};  // how many there are
+};
+using routes = std::map<std::string, route, std::less<>>;
 
 struct entry {
-  topics::value_type* topic;
+  routes::value_type* to;
   record_ptr what;
   std::uint64_t token;
   std::int32_t partition;
   std::size_t bytes;
   steady_clock::time_point since;
-  bool sent = false;     // librdkafka has it, and a report will come
-  bool suspect = false;  // was in a batch that was refused: goes alone next time
+  bool sent = false;                    // librdkafka has it, and a report will come
+  bool suspect = false;                 // was in a batch that was refused: goes alone next time
+  batch_turns<entry*>* turn = nullptr;  // it is counted in, or waits in
   std::list<entry>::iterator self{};
 };
 
@@ -63,7 +64,7 @@ public:
       : options_(std::move(options)), wake_(std::move(wake)), metrics_(std::move(metrics)) {}
 
   result<void> start() {
-    if (auto opened = reopen(); !opened) return opened;
+    if (auto opened = instance_.open(options_); !opened) return opened;
     metrics_->in_flight = 0;  // a producer before this one may have left its own
     metrics_->in_flight_bytes = 0;
     phase_ = phase::up;
@@ -79,7 +80,7 @@ public:
     changed_.notify_all();
     if (thread_.joinable()) thread_.join();
     drain();
-    close();
+    instance_.close();
   }
 
   bool has_room(std::size_t bytes) const override {
@@ -93,13 +94,17 @@ public:
     if (!fits(bytes))
       return failure(error_code::limit_exceeded, std::to_string(entries_.size()) + " records are under way; at most " +
                                                      std::to_string(options_.messages_max));
-    entries_.push_back({&named(topic), std::move(r), token, partition, bytes, steady_clock::now()});
+    const auto now = steady_clock::now();
+    entries_.push_back({&route_to(topic), std::move(r), token, partition, bytes, now});
     auto& e = entries_.back();
     e.self = std::prev(entries_.end());
     bytes_ += bytes;
     metrics_->in_flight = static_cast<std::int64_t>(entries_.size());
     metrics_->in_flight_bytes = static_cast<std::int64_t>(bytes_);
-    if (phase_ == phase::up) hand_over(e);  // else the new producer gets it, after those before it
+    if (phase_ != phase::up) return {};  // the new producer gets it, after those before it
+    e.turn = turn_of(e);
+    if (!e.turn || e.turn->offer(&e, bytes, now, turn_limits_)) hand_over(e);
+    settle(now);
     return {};
   }
 
@@ -133,56 +138,67 @@ private:
   }
 
   static error refusal(rd_kafka_resp_err_t code, const entry& e) {
-    return to_error(code, "topic " + e.topic->first + ", record of " + std::to_string(e.bytes) + " bytes");
+    return to_error(code, "topic " + e.to->first + ", record of " + std::to_string(e.bytes) + " bytes");
   }
 
   // -- with the lock ------------------------------------------------------------------------------------------------
 
-  topics::value_type& named(std::string_view topic) {
-    auto at = topics_.find(topic);
-    if (at == topics_.end()) at = topics_.emplace(topic, nullptr).first;
+  routes::value_type& route_to(std::string_view topic) {
+    auto at = routes_.find(topic);
+    if (at == routes_.end()) at = routes_.emplace(topic, route{}).first;
     return *at;
   }
 
-  rd_kafka_topic_t* handle_of(topics::value_type& topic) {
-    if (!topic.second) topic.second.reset(rd_kafka_topic_new(client_->get(), topic.first.c_str(), nullptr));
-    return topic.second.get();
+  /// Of the partition that librdkafka will most likely choose.
+  batch_turns<entry*>* turn_of(const entry& e) {
+    auto& turns = e.to->second.turns;
+    auto partition = e.partition;
+    if (partition == by_key && e.what->key && !turns.empty())
+      partition = rd_kafka_msg_partitioner_murmur2(nullptr, e.what->key->data(), e.what->key->size(),
+                                                   static_cast<std::int32_t>(turns.size()), nullptr, nullptr);
+    const auto at = static_cast<std::size_t>(partition);
+    return partition >= 0 && at < turns.size() ? &turns[at] : nullptr;
+  }
+
+  /// Keys may move with the number of partitions: everything that waits goes now, in order, and the turns begin anew.
+  void note_partitions(const std::string& topic, std::size_t count) {
+    const auto at = routes_.find(topic);
+    if (at == routes_.end() || count == 0 || at->second.turns.size() == count) return;
+    for (auto& e : entries_) {
+      if (e.to != &*at) continue;
+      e.turn = nullptr;
+      if (!e.sent && phase_ == phase::up) again_.push_back(&e);
+    }
+    at->second.turns.assign(count, {});
+    for (auto* e : std::exchange(again_, {})) hand_over(*e);
+  }
+
+  /// Those of whom no report will come give their turn on.
+  void settle(steady_clock::time_point now) {
+    while (!refused_turns_.empty()) {
+      auto* turn = refused_turns_.back();
+      refused_turns_.pop_back();
+      give_on(*turn, now);
+    }
+  }
+
+  void give_on(batch_turns<entry*>& turn, steady_clock::time_point now) {
+    turn.answered(now, turn_limits_, [this](entry* next) {
+      if (phase_ == phase::up) hand_over(*next);  // else it is sent again with all the others
+    });
   }
 
   void hand_over(entry& e) {
-    const record& r = *e.what;
-    // K16: a list of headers that we made is freed by us when the call fails, and only then.
-    auto headers = headers_of(r);
-    rd_kafka_vu_t v[8];
-    std::size_t n = 0;
-    v[n].vtype = RD_KAFKA_VTYPE_RKT, v[n++].u.rkt = handle_of(*e.topic);
-    v[n].vtype = RD_KAFKA_VTYPE_PARTITION, v[n++].u.i32 = e.partition == by_key ? RD_KAFKA_PARTITION_UA : e.partition;
-    v[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS, v[n++].u.i = 0;  // the value stays ours: `what` outlives the report
-    v[n].vtype = RD_KAFKA_VTYPE_OPAQUE, v[n++].u.ptr = &e;
-    if (r.value) {
-      v[n].vtype = RD_KAFKA_VTYPE_VALUE;
-      v[n].u.mem.ptr = const_cast<char*>(r.value->data());
-      v[n++].u.mem.size = r.value->size();
-    }
-    if (r.key) {
-      v[n].vtype = RD_KAFKA_VTYPE_KEY;
-      v[n].u.mem.ptr = const_cast<char*>(r.key->data());
-      v[n++].u.mem.size = r.key->size();
-    }
-    if (r.time) v[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP, v[n++].u.i64 = r.time->time_since_epoch().count();
-    if (headers) v[n].vtype = RD_KAFKA_VTYPE_HEADERS, v[n++].u.headers = headers.get();
-    const error_ptr failed(rd_kafka_produceva(client_->get(), v, n));
+    const auto failed = instance_.hand_over(e.to->first, *e.what, e.partition, &e);
     if (!failed) {
-      (void)headers.release();
       e.sent = true;
       ++sent_;
-      return;
+    } else if (is_refusal(failed->code)) {
+      if (e.turn) refused_turns_.push_back(e.turn);
+      finish(e, {.token = e.token, .refused = refusal(failed->code, e)});
+    } else {
+      broke(failed->code, e.to->first, failed->words);
     }
-    const auto code = rd_kafka_error_code(failed.get());
-    if (is_refusal(code))
-      finish(e, {.token = e.token, .refused = refusal(code, e)});
-    else
-      broke(code, e.topic->first, rd_kafka_error_string(failed.get()));
   }
 
   void finish(entry& e, delivery d, steady_clock::time_point now = {}) {
@@ -214,16 +230,19 @@ private:
     auto& e = *static_cast<entry*>(m._private);
     e.sent = false;
     --sent_;
+    auto* turn = std::exchange(e.turn, nullptr);
     if (m.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
       backoff_ = options_.backoff_first;
       brokers_down_ = false;
-      return finish(e, {.token = e.token, .refused = {}, .partition = m.partition, .offset = m.offset}, now);
+      finish(e, {.token = e.token, .refused = {}, .partition = m.partition, .offset = m.offset}, now);
+      if (turn && phase_ == phase::up && !stop_) give_on(*turn, now), settle(now);
+      return;
     }
     if (is_refusal(m.err)) {
       if (e.suspect) return finish(e, {.token = e.token, .refused = refusal(m.err, e)});
       e.suspect = true;
     }
-    broke(m.err, e.topic->first, rd_kafka_err2str(m.err));
+    broke(m.err, e.to->first, rd_kafka_err2str(m.err));
   }
 
   // -- the producer's thread ------------------------------------------------------------------------------------------
@@ -235,8 +254,9 @@ private:
         rebuild(lock);
         continue;
       }
-      const auto silent = silent_topic();
+      const auto silent = silent_topic(), unknown = unknown_topic();
       lock.unlock();
+      if (!unknown.empty()) ask_partitions(unknown);
       poll(poll_every);
       if (!silent.empty()) ask_why(silent);
       lock.lock();
@@ -248,12 +268,30 @@ private:
     const auto now = steady_clock::now();
     if (entries_.empty() || now - entries_.front().since < silence || now < next_question_) return {};
     next_question_ = now + silence;
-    return entries_.front().topic->first;
+    return entries_.front().to->first;
+  }
+
+  /// A topic whose number of partitions is not known, now and then; else empty.
+  std::string unknown_topic() {
+    const auto now = steady_clock::now();
+    for (auto& [topic, r] : routes_) {
+      if (!r.turns.empty() || now < r.next_question) continue;
+      r.next_question = now + silence;
+      return topic;
+    }
+    return {};
+  }
+
+  void ask_partitions(const std::string& topic) {
+    const auto layout = instance_.layout_of(topic, milliseconds{500});
+    if (!layout) return;
+    const std::lock_guard lock(mutex_);
+    note_partitions(topic, layout->partitions.size());
   }
 
   /// librdkafka waits without a word when nobody leads a topic or we may not see it.
   void ask_why(const std::string& topic) {
-    const auto layout = client_->layout_of(topic, milliseconds{1'000});
+    const auto layout = instance_.layout_of(topic, milliseconds{1'000});
     const std::lock_guard lock(mutex_);
     if (!layout)
       trouble_ = layout.error().text;
@@ -262,7 +300,7 @@ private:
   }
 
   void poll(milliseconds limit) {
-    const event_ptr event(rd_kafka_queue_poll(queue_.get(), static_cast<int>(limit.count())));
+    const event_ptr event = instance_.next_event(limit);
     switch (rd_kafka_event_type(event.get())) {  // none when null
       case RD_KAFKA_EVENT_DR: {
         const auto now = steady_clock::now();
@@ -305,6 +343,12 @@ private:
     }
     metrics_->throttle_ms = throttle;
     metrics_->round_trip_us = round_trip;
+    if (!s.contains("topics")) return;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [topic, t] : s["topics"].items()) {
+      const auto partitions = t.value("partitions", nlohmann::json::object());
+      note_partitions(topic, partitions.size() - partitions.contains("-1"));  // those that are not assigned yet
+    }
   }
 
   /// Throws the producer away and gives a new one everything that is not acknowledged, in the old order.
@@ -313,7 +357,7 @@ private:
     lock.unlock();
     log::warn("a Kafka producer is replaced", {{"reason", trouble}});
     drain();
-    close();
+    instance_.close();
     lock.lock();
     changed_.wait_for(lock, backoff_, [&] { return stop_; });
     backoff_ = std::min(backoff_ * 2, options_.backoff_max);
@@ -321,13 +365,15 @@ private:
     const auto missing = std::exchange(missing_topic_, {});
     lock.unlock();
     if (!missing.empty() && options_.topic_missing) options_.topic_missing(missing);
-    auto opened = reopen();
+    auto opened = instance_.open(options_);
     lock.lock();
     if (!opened) {
       trouble_ = opened.error().text;
       return;  // still broken: again, later
     }
     ++metrics_->rebuilt;
+    for (auto& e : entries_) e.turn = nullptr;
+    for (auto& [topic, r] : routes_) r.turns.assign(r.turns.size(), {});
     phase_ = phase::sending_again;
     send_again(lock);
     if (phase_ == phase::sending_again) phase_ = phase::up;
@@ -358,31 +404,10 @@ private:
     }
   }
 
-  // -- librdkafka's instance ------------------------------------------------------------------------------------------
-
-  result<void> reopen() {
-    const setting_list own{
-        {"linger.ms", std::to_string(options_.linger.count())},
-        {"compression.type", options_.compression},
-        {"message.max.bytes", std::to_string(options_.record_bytes_max)},
-        {"message.timeout.ms", "0"},     // for ever: K9, a record that times out would be skipped
-        {"request.timeout.ms", "5000"},  // a frozen broker holds a partition up for so long, not for 30 s
-        {"socket.timeout.ms", "10000"},
-        {"queue.buffering.max.messages", std::to_string(options_.messages_max + 1'000)},
-        {"queue.buffering.max.kbytes", std::to_string(options_.bytes_max / 512 + 16'384)}};  // never the limit: ours is
-    auto opened = client::open(client_role::producer, options_.kafka, own,
-                               {.events = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS});
-    if (!opened) return failure(opened.error());
-    client_.emplace(std::move(*opened));
-    queue_.reset(rd_kafka_queue_get_main(client_->get()));
-    for (const auto& topic : options_.topics) handle_of(named(topic));
-    return {};
-  }
-
   /// Gets a report of everything that librdkafka has.
   void drain() {
-    if (!client_) return;
-    rd_kafka_purge(client_->get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    if (!instance_.is_open()) return;
+    instance_.purge();
     const auto until = steady_clock::now() + drain_limit;
     const auto left = [&] {
       const std::lock_guard lock(mutex_);
@@ -399,25 +424,20 @@ private:
     sent_ = 0;
   }
 
-  void close() {
-    for (auto& [name, handle] : topics_) handle.reset();
-    queue_.reset();
-    client_.reset();
-  }
-
   const producer_options options_;
   const std::function<void()> wake_;
   const std::shared_ptr<producer_metrics> metrics_;
 
-  // Replaced by the producer's thread, in phases in which send() does not touch them.
-  std::optional<client> client_;
-  queue_ptr queue_;
-  topics topics_;
+  producer_instance instance_;  // replaced by the producer's thread, in phases in which send() does not touch it
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   phase phase_ = phase::broken;
   bool stop_ = false, must_wake_ = false, brokers_down_ = false;
+  routes routes_;
+  const batch_turns<entry*>::limits turn_limits_{.gathering = options_.linger * 3 / 5};
+  std::vector<batch_turns<entry*>*> refused_turns_;
+  std::vector<entry*> again_;
   std::list<entry> entries_;  // not acknowledged, in the order of send()
   std::size_t bytes_ = 0, sent_ = 0;
   std::vector<delivery> deliveries_;
