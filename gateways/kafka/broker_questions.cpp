@@ -1,8 +1,7 @@
 #include "gateways/kafka/broker_questions.hpp"
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
+#include <memory>
 #include <thread>
 
 namespace horizons::kafka {
@@ -49,56 +48,52 @@ result<std::uint64_t> offset_at(const client& c, const ask_time& q, milliseconds
   return static_cast<std::uint64_t>(high);
 }
 
-constexpr int hanging_max = 8;
+constexpr int asked_max = 32;
 
-/// Runs a question on a thread of its own and stops waiting when nobody wants to know any more, or when it takes much
-/// longer than it was told: K13, and librdkafka's calls cannot be interrupted. The thread ends when the library lets
-/// it.
-template <class Question>
-auto asked(milliseconds limit, const std::stop_token& given_up, const std::shared_ptr<std::atomic<int>>& hanging,
-           Question question) -> decltype(question()) {
-  struct state {
-    std::mutex mutex;
-    std::condition_variable_any changed;
-    std::optional<decltype(question())> answer;
-  };
-  if (*hanging >= hanging_max)
-    return failure(error_code::unavailable, "the brokers have left " + std::to_string(*hanging) +
-                                                " questions unanswered; nothing more is asked until they answer");
-  ++*hanging;
-  const auto shared = std::make_shared<state>();
-  std::thread([shared, hanging, question = std::move(question), alive = std::make_shared<outliving_threads>()] {
-    auto answer = question();
-    --*hanging;
-    const std::lock_guard lock(shared->mutex);
-    shared->answer = std::move(answer);
-    shared->changed.notify_all();
-  }).detach();
-  std::unique_lock lock(shared->mutex);
-  if (shared->changed.wait_for(lock, given_up, 4 * limit, [&] { return shared->answer.has_value(); }))
-    return std::move(*shared->answer);
-  if (given_up.stop_requested()) return failure(error_code::cancelled, "the source stops");
-  return failure(error_code::timed_out, "no broker answered within " + std::to_string(4 * limit.count()) + " ms");
-}
+/// Answers each question on a thread of its own: several wait for brokers at the same time, and one that hangs (K13;
+/// librdkafka's calls cannot be interrupted) holds up nobody, whoever stops included.
+class threads {
+public:
+  template <class Reply, class Question>
+  void answer(kit::promise<Reply> promise, Question question) {
+    if (*waiting_ >= asked_max)
+      return promise.fail({error_code::unavailable, "the brokers have not answered " + std::to_string(asked_max) +
+                                                        " questions yet; nothing more is asked until they do"});
+    ++*waiting_;
+    std::thread([promise = std::move(promise), question = std::move(question), waiting = waiting_,
+                 alive = std::make_shared<outliving_threads>()] {
+      promise.set(question());
+      --*waiting;
+    }).detach();
+  }
+
+private:
+  std::shared_ptr<std::atomic<int>> waiting_ = std::make_shared<std::atomic<int>>(0);
+};
 
 }  // namespace
 
 kit::actor_body broker_questions(std::shared_ptr<client> asker, std::function<result<void>()> create_topics,
-                                 std::stop_token given_up, milliseconds limit) {
-  return [asker = std::move(asker), create_topics = std::move(create_topics), given_up = std::move(given_up),
-          limit](kit::context&) {
-    const auto ask = [limit, given_up, hanging = std::make_shared<std::atomic<int>>(0)](auto question) {
-      return asked(limit, given_up, hanging, std::move(question));
-    };
+                                 milliseconds limit) {
+  return [asker = std::move(asker), create_topics = std::move(create_topics), limit](kit::context&) {
+    auto on_threads = std::make_shared<threads>();
     return kit::behavior{}
-        .on<ask_cluster>([=](const ask_cluster&) { return ask([=] { return asker->cluster_id(limit); }); })
-        .on<ask_topics>([=](const ask_topics&) -> result<ask_topics::reply> {
-          if (!create_topics) return ask_topics::reply{};
-          if (auto ok = ask([=] { return create_topics(); }); !ok) return failure(ok.error());
-          return ask_topics::reply{};
+        .on<ask_cluster>([=](const ask_cluster&, kit::promise<std::string> p) {
+          on_threads->answer(std::move(p), [=] { return asker->cluster_id(limit); });
         })
-        .on<ask_facts>([=](const ask_facts& q) { return ask([=] { return facts_of(*asker, q.of, limit); }); })
-        .on<ask_time>([=](const ask_time& q) { return ask([=] { return offset_at(*asker, q, limit); }); });
+        .on<ask_topics>([=](const ask_topics&, kit::promise<ask_topics::reply> p) {
+          on_threads->answer(std::move(p), [=]() -> result<ask_topics::reply> {
+            if (!create_topics) return ask_topics::reply{};
+            if (auto ok = create_topics(); !ok) return failure(ok.error());
+            return ask_topics::reply{};
+          });
+        })
+        .on<ask_facts>([=](const ask_facts& q, kit::promise<partition_facts> p) {
+          on_threads->answer(std::move(p), [=] { return facts_of(*asker, q.of, limit); });
+        })
+        .on<ask_time>([=](const ask_time& q, kit::promise<std::uint64_t> p) {
+          on_threads->answer(std::move(p), [=] { return offset_at(*asker, q, limit); });
+        });
   };
 }
 

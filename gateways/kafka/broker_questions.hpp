@@ -1,10 +1,9 @@
-// What the source must know before it reads, asked on a thread of its own: every one of these may wait for a broker.
+// What the source must know before it reads, asked on threads of their own: every one of these may wait for a broker.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -53,9 +52,9 @@ struct ask_time {
 
 using questions_api = kit::accepts<ask_cluster, ask_topics, ask_facts, ask_time>;
 
-/// For spawn_blocking. No question waits longer than `limit` for each of the (up to four) requests it takes, and none
-/// once they are given up.
+/// No question waits longer than `limit` for each of the (up to four) requests it takes, unless librdkafka hangs; the
+/// actor itself never does.
 kit::actor_body broker_questions(std::shared_ptr<client> asker, std::function<result<void>()> create_topics,
-                                 std::stop_token given_up, milliseconds limit = milliseconds{5'000});
+                                 milliseconds limit = milliseconds{5'000});
 
 }  // namespace horizons::kafka

@@ -29,6 +29,15 @@ std::vector<partition_id> from_list(const rd_kafka_topic_partition_list_t* list)
 
 void on_event(rd_kafka_t*, void* wake) { (*static_cast<std::function<void()>*>(wake))(); }
 
+void tell(rd_kafka_event_t* failure, const consumer_events& on) {
+  std::optional<partition_id> where;
+  using entry_ptr = owned<rd_kafka_topic_partition_t, rd_kafka_topic_partition_destroy>;
+  if (const entry_ptr p(rd_kafka_event_topic_partition(failure)); p) where.emplace(p->topic, p->partition);
+  const auto code = rd_kafka_event_error(failure);
+  const char* text = rd_kafka_event_error_string(failure);
+  on.failed(to_error(code, where ? to_string(*where) : "consumer", text ? text : ""), code, where);
+}
+
 /// K4: librdkafka 2.0.2 aborts when a consumer is destroyed that has joined a group and was never told its part of it
 /// (the sticky assignor has no state to free then). `assigned`: it was told once.
 void forget(client& c, bool assigned) {
@@ -108,15 +117,9 @@ bool consumer::serve(const consumer_events& on, int most) {
       case RD_KAFKA_EVENT_STATS:
         on.statistics(rd_kafka_event_stats(e.get()));
         break;
-      case RD_KAFKA_EVENT_ERROR: {
-        std::optional<partition_id> where;
-        using entry_ptr = owned<rd_kafka_topic_partition_t, rd_kafka_topic_partition_destroy>;
-        if (const entry_ptr p(rd_kafka_event_topic_partition(e.get())); p) where.emplace(p->topic, p->partition);
-        const auto code = rd_kafka_event_error(e.get());
-        const char* text = rd_kafka_event_error_string(e.get());
-        on.failed(to_error(code, where ? to_string(*where) : "consumer", text ? text : ""), code, where);
+      case RD_KAFKA_EVENT_ERROR:
+        tell(e.get(), on);
         break;
-      }
       case RD_KAFKA_EVENT_OFFSET_COMMIT: {
         const auto code = rd_kafka_event_error(e.get());
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
@@ -131,10 +134,11 @@ bool consumer::serve(const consumer_events& on, int most) {
   return true;
 }
 
-consumer::fetched consumer::next_record() {
+consumer::fetched consumer::next_record(const consumer_events& on) {
   for (;;) {
     fetched f{event_ptr(rd_kafka_queue_poll(records_.get(), 0))};
     if (!f.event) return f;
+    if (rd_kafka_event_type(f.event.get()) == RD_KAFKA_EVENT_ERROR) tell(f.event.get(), on);
     f.message = rd_kafka_event_message_next(f.event.get());
     if (f.message && f.message->err == RD_KAFKA_RESP_ERR_NO_ERROR && f.message->rkt) return f;
   }

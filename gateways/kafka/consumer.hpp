@@ -45,8 +45,8 @@ public:
     event_ptr event;
     const rd_kafka_message_t* message = nullptr;  // good while the event lives; null: none
   };
-  /// The next record, if there is one.
-  fetched next_record();
+  /// The next record, if there is one. What ended the reading of a partition stands among its records.
+  fetched next_record(const consumer_events& on);
 
   /// Answers an assignment or a revocation of the group, with what is read (or read no longer) from now on; may be
   /// empty, and may be called again later with what took longer to decide.

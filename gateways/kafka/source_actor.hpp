@@ -8,7 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -147,7 +146,6 @@ private:
   std::shared_ptr<outside> outside_;
   std::unique_ptr<consumer> consumer_;
   kit::handle<questions_api> questions_;
-  std::stop_source questions_given_up_;
   std::map<std::string, std::shared_ptr<record_handler>, std::less<>> handlers_;  // by topic
   std::map<partition_id, part> parts_;
   std::unordered_map<std::uint64_t, part*> by_generation_;
@@ -159,6 +157,7 @@ private:
   std::string refused_;  // by a broker that was not satisfied with who we are, before the first answer
   bool brokers_down_ = false, making_topics_ = false, closing_ = false;
   std::uint64_t answers_ = 0;
+  std::vector<answer> answers_now_;  // of this turn; kept for its memory
   progress_watch watch_;
   bool stalled_ = false;
   std::optional<instant> blocked_since_;  // no record was taken for want of room

@@ -44,10 +44,7 @@ source_actor::source_actor(kit::context& self, kafka_source_options options, bri
     options_.topics.push_back({"job-submissions", submissions(services_, options_.kafka.registry)});
 }
 
-source_actor::~source_actor() {
-  questions_given_up_.request_stop();
-  metrics_->ready = false;
-}
+source_actor::~source_actor() { metrics_->ready = false; }
 
 bool source_actor::start() {
   outside_->in_actor = self_.mailbox_executor();
@@ -58,9 +55,8 @@ bool source_actor::start() {
     return false;
   }
   consumer_ = std::move(*opened);
-  questions_ = self_.spawn_blocking<questions_api>(
-      {.name = "questions", .type = "kafka_questions"},
-      broker_questions(consumer_->shared(), options_.create_topics, questions_given_up_.get_token()));
+  questions_ = self_.spawn<questions_api>({.name = "questions", .type = "kafka_questions"},
+                                          broker_questions(consumer_->shared(), options_.create_topics));
   for (const auto& t : options_.topics) handlers_[t.name] = t.handler(self_);
   find_cluster();
   again(tick_every, &source_actor::tick);
@@ -290,7 +286,6 @@ void source_actor::publish_metrics() {
 void source_actor::close() {
   if (closing_ || !consumer_) return self_.quit();
   closing_ = true;
-  questions_given_up_.request_stop();
   close_by_ = self_.now() + options_.close_limit;
   consumer_->begin_close();
   const auto look = std::make_shared<std::function<void()>>();

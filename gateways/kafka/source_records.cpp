@@ -79,10 +79,11 @@ std::size_t source_actor::runnable() const {
 
 /// What cannot be worked on soon stays in librdkafka's queue: pausing would throw it away and fetch it again (K14).
 bool source_actor::take_records(int most) {
+  if (hold_until_ > self_.now()) return false;
+  const auto on = reactions();
   for (int i = 0; i < most; ++i) {
-    if (hold_until_ > self_.now()) return false;
     if (i % 64 == 0 && runnable() >= options_.runnable_max) return blocked(), false;
-    if (!in_hand_.event) in_hand_ = consumer_->next_record();
+    if (!in_hand_.event) in_hand_ = consumer_->next_record(on);
     if (!in_hand_.event) return false;
     if (!take(in_hand_)) return blocked(), false;
     in_hand_ = {};
@@ -215,12 +216,13 @@ void source_actor::work(part& p, std::uint64_t offset) {
 }
 
 void source_actor::take_answers() {
-  std::vector<answer> answers;
+  answers_now_.clear();
   {
     const std::lock_guard lock(outside_->mutex);
-    answers.swap(outside_->answers);
+    answers_now_.swap(outside_->answers);
   }
-  for (auto& a : answers) {
+  const auto& answers = answers_now_;
+  for (const auto& a : answers) {
     ++answers_;
     auto* p = find(a.generation);
     if (!p || p->now != phase::reading) continue;
