@@ -32,6 +32,18 @@ inline std::vector<std::string> split(const std::string& text, char by = ',') {
   return parts;
 }
 
+/// Asks `condition` every few milliseconds until it holds; false when it never did. The brokers need the processor,
+/// too.
+template <class F>
+bool eventually(F condition, milliseconds limit = 10s) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(3ms);
+  }
+  return true;
+}
+
 class with_brokers : public ::testing::Test {
 protected:
   void SetUp() override {
@@ -66,17 +78,6 @@ protected:
     });
     EXPECT_TRUE(read) << read.error().text;
     return all;
-  }
-
-  /// Asks every few milliseconds until it holds; false when it never did. The brokers need the processor, too.
-  template <class F>
-  static bool eventually(F condition, milliseconds limit = 10s) {
-    const auto end = std::chrono::steady_clock::now() + limit;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(3ms);
-    }
-    return true;
   }
 
   kafka_options options;

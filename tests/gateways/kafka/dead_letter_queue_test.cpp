@@ -13,6 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using bridges::dead_letter;
+using testing::eventually;
 using testing::unique;
 
 class dead_letters_on_brokers : public testing::with_journal {

@@ -22,18 +22,6 @@
 
 namespace horizons::kafka::testing {
 
-/// Asks `condition` every few milliseconds until it holds; false when it never did. The brokers need the processor,
-/// too.
-template <class F>
-bool eventually(F condition, milliseconds limit = 10s) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(3ms);
-  }
-  return true;
-}
-
 class house {
 public:
   explicit house(std::string journal = unique("memory:house"))
@@ -170,6 +158,13 @@ private:
 inline std::string order_json(const std::string& job, int number) {
   return R"({"command":"pause","job_id":")" + job + R"(","user_id":"karl","idempotency_key":")" +
          std::to_string(number) + R"("})";
+}
+
+/// Whether every order of every job is there, in whatever order and however often: what to wait for.
+inline bool all_there(house& h, int jobs, int orders) {
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const auto& e : h.stored()) seen.emplace(e.job, e.number);
+  return seen.size() >= static_cast<std::size_t>(jobs) * static_cast<std::size_t>(orders);
 }
 
 /// Every job has its orders from 0 to `orders` in order, and no record was done twice. What a producer wrote twice is

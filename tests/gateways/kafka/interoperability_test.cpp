@@ -19,6 +19,7 @@ namespace horizons::kafka {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::eventually;
 using testing::unique;
 namespace fs = std::filesystem;
 

@@ -1,51 +1,40 @@
-// Three brokers of a test's own, to be killed: started by ./dev services in a folder and on ports of their own.
+// Three brokers of a test's own, to be killed.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <random>
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "gateways/kafka/client.hpp"
-#include "tests/gateways/kafka/house.hpp"
+#include "tests/gateways/kafka/brokers.hpp"
+#include "tests/services/own_servers.hpp"
 
 namespace horizons::kafka::testing {
 
+/// Between two faults, or two records.
+inline void pause(const std::stop_token& stop, milliseconds time) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait_for(lock, stop, time, [] { return false; });
+}
+
 class own_cluster {
 public:
-  /// `shift` is added to every port.
-  explicit own_cluster(int shift = free_shift()) : shift_(shift) {
-    home_ = std::filesystem::temp_directory_path() / ("horizons-" + unique("brokers"));
-    std::filesystem::create_directories(home_);
-    up_ = services("up kafka");
-    for (int i = 1; i <= 3; ++i) brokers_.push_back("127.0.0.1:" + std::to_string(19'090 + i + shift_));
-  }
-  ~own_cluster() {
-    services("down kafka");
-    std::filesystem::remove_all(home_);
-  }
-  own_cluster(const own_cluster&) = delete;
+  own_cluster() : servers_({"kafka"}), brokers_(split(servers_["HORIZONS_KAFKA_BROKERS"])) {}
 
-  bool up() const { return up_; }
+  bool up() const { return servers_.up(); }
   const std::vector<std::string>& brokers() const { return brokers_; }
 
   /// Broker 1 to 3: SIGKILL, SIGSTOP, SIGCONT …
-  void signal(int broker, int number) const {
-    std::ifstream file(home_ / ("kafka-" + std::to_string(broker) + ".pid"));
-    pid_t pid = 0;
-    if (file >> pid && pid > 1) ::kill(-pid, number);
-  }
+  void signal(int broker, int number) const { servers_.signal("kafka-" + std::to_string(broker), number); }
   /// Kills it, if it still runs, and starts it again with its data.
-  bool restart(int broker) const { return services("restart kafka-" + std::to_string(broker)); }
+  bool restart(int broker) const { return servers_.restart("kafka-" + std::to_string(broker)); }
 
   /// As `broker` sees it, every replica of the topic is in sync, its own included: only then may the next broker die.
   /// Others may not have noticed yet that it was away.
@@ -55,7 +44,6 @@ public:
     if (!c) return false;
     return eventually(
         [&] {
-          std::this_thread::sleep_for(50ms);
           const rd_kafka_metadata_t* raw = nullptr;
           if (rd_kafka_metadata(c->get(), 1, nullptr, &raw, 2'000) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
           const metadata_ptr view(raw);
@@ -78,38 +66,8 @@ public:
   }
 
 private:
-  static bool is_free(int port) {
-    const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const bool yes = ::bind(s, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-    ::close(s);
-    return yes;
-  }
-  /// What is added to every port. Other tests may start brokers at the same time, so the choice begins anywhere.
-  static int free_shift() {
-    const auto begin = std::random_device{}();
-    for (unsigned i = 0; i < 80; ++i) {
-      const int shift = 100 + static_cast<int>((begin + i) % 80) * 10;
-      bool all = true;
-      for (const int port : {19'091, 19'092, 19'093, 20'091, 20'092, 20'093}) all = all && is_free(port + shift);
-      if (all) return shift;
-    }
-    return 900;
-  }
-  bool services(const std::string& what) const {
-    const auto command =
-        "HORIZONS_SERVICES_HOME='" + home_.string() + "' HORIZONS_SERVICES_PORT_SHIFT=" + std::to_string(shift_) +
-        " '" HORIZONS_SOURCE_DIR "/dev' services " + what + " >> '" + home_.string() + "/services.log' 2>&1";
-    return std::system(command.c_str()) == 0;
-  }
-
-  int shift_;
-  std::filesystem::path home_;
+  test::own_servers servers_;
   std::vector<std::string> brokers_;
-  bool up_ = false;
 };
 
 }  // namespace horizons::kafka::testing

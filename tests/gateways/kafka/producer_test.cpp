@@ -153,6 +153,23 @@ TEST_F(producer_on_brokers, a_record_too_large_for_the_topic_does_not_take_other
   EXPECT_EQ(metrics->refused, 1u);
 }
 
+/// A clock that runs ahead: brokers that mind (message.timestamp.after.max.ms) refuse the whole batch.
+TEST_F(producer_on_brokers, a_record_with_a_time_that_is_refused_does_not_take_others_with_it) {
+  const auto topic = make_topic(1, {{"message.timestamp.after.max.ms", "3600000"}});
+  auto p = open({.linger = 200ms});
+  for (std::uint64_t i = 1; i <= 9; ++i) {
+    auto r = *text_record("k", std::to_string(i));
+    r.time = testing::wall_now() + (i == 5 ? std::chrono::hours(24) : std::chrono::hours(0));
+    ASSERT_TRUE(p->send(topic, std::make_shared<const record>(std::move(r)), i));
+  }
+  deliveries got;
+  ASSERT_TRUE(got.take(*p, 9));
+  for (const auto& d : got.all) EXPECT_EQ(d.refused.has_value(), d.token == 5) << d.token;
+  std::string order;
+  for (const auto& r : read_all(topic)) order += *r.what.value;
+  EXPECT_EQ(order, "12346789");
+}
+
 TEST_F(producer_on_brokers, a_topic_that_is_missing_is_asked_for) {
   const auto topic = unique("late");
   std::atomic<int> asked{0};
@@ -196,6 +213,8 @@ protected:
     ASSERT_EQ(rd_kafka_mock_topic_create(cluster_, "t", 2, 3), RD_KAFKA_RESP_ERR_NO_ERROR);
     options_.kafka.brokers = testing::split(rd_kafka_mock_cluster_bootstraps(cluster_));
     options_.kafka.node = "test";
+    options_.kafka.extra["topic.metadata.propagation.max.ms"] = "200";
+    options_.kafka.extra["topic.metadata.refresh.interval.ms"] = "100";
     options_.backoff_first = 10ms;
   }
   void TearDown() override {
@@ -264,6 +283,22 @@ TEST_F(producer_on_mock, what_may_pass_is_tried_again_without_a_new_producer) {
   const auto stored = read(50);
   ASSERT_EQ(stored.size(), 50u);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(stored[static_cast<std::size_t>(i)], std::to_string(i));
+}
+
+/// What is known of leaders is out of date: nobody told us that they moved.
+TEST_F(producer_on_mock, leaders_that_moved_cost_time_only) {
+  auto& p = open();
+  std::uint64_t token = 0;
+  for (const int leader : {1, 2, 3, 1}) {
+    for (const int partition : {0, 1})
+      ASSERT_EQ(rd_kafka_mock_partition_set_leader(cluster_, "t", partition, leader), RD_KAFKA_RESP_ERR_NO_ERROR);
+    for (int i = 0; i < 25; ++i, ++token) ASSERT_TRUE(p.send("t", text_record("k", std::to_string(token)), token + 1));
+    ASSERT_TRUE(p.flush(30s)) << p.state().text;
+  }
+  EXPECT_EQ(metrics_->rebuilt, 0u);
+  const auto stored = read(100);
+  ASSERT_EQ(stored.size(), 100u);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(stored[static_cast<std::size_t>(i)], std::to_string(i));
 }
 
 TEST_F(producer_on_mock, no_permission_waits_and_says_so) {

@@ -18,6 +18,7 @@ namespace horizons::kafka {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::eventually;
 using testing::own_cluster;
 using testing::unique;
 
@@ -96,7 +97,7 @@ protected:
       while (!stop.stop_requested()) {
         for (int j = 0; j < jobs; ++j) commit(of_job(job_ + "-" + std::to_string(j), written_ + 1, 1));
         ++written_;
-        std::this_thread::sleep_for(5ms);
+        testing::pause(stop, 5ms);
       }
     });
   }
@@ -105,6 +106,10 @@ protected:
     with_journal::TearDown();
   }
 
+  void wait_for_commits(std::uint64_t more) {
+    const auto until = last_position() + more;
+    ASSERT_TRUE(testing::eventually([&] { return last_position() >= until; }, 60s));
+  }
   /// Until the relay has acknowledged everything committed before now; the longest it stood still.
   milliseconds passes(milliseconds limit = 60s) {
     const auto until = last_position();
@@ -167,7 +172,7 @@ TEST_F(relay_chaos, brokers_killed_one_after_the_other_lose_nothing) {
   for (int broker = 1; broker <= 3; ++broker) {
     (void)bare.take_gap();
     cluster_->signal(broker, SIGKILL);
-    std::this_thread::sleep_for(1ms);  // so that what is waited for was committed after it died
+    wait_for_commits(1);  // so that what is waited for was committed after it died
     const auto ours = passes();
     std::printf("broker %d killed: relay stood still for %lld ms, a bare client for %lld ms\n", broker,
                 static_cast<long long>(ours.count()), static_cast<long long>(bare.take_gap().count()));
@@ -198,7 +203,7 @@ TEST_F(relay_chaos, a_deleted_topic_comes_back_and_the_relay_goes_on) {
   const event_ptr deleted(rd_kafka_queue_poll(queue.get(), 30'000));
   rd_kafka_DeleteTopic_destroy(topic);
   ASSERT_TRUE(deleted);
-  std::this_thread::sleep_for(100ms);
+  wait_for_commits(100);
   passes(120s);
   const auto report = topics_check(options);
   ASSERT_TRUE(report);
