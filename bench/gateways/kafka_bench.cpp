@@ -1,11 +1,16 @@
 // The Kafka bridge beside bare librdkafka: the same brokers, records and guarantees, in turns (the latencies at the
 // same time, from the same records).
 //
-//   ./dev services up kafka postgres; eval "$(./dev services env)"; build/bench-kafka [--json FILE] [--quick]
+//   ./dev services up kafka postgres; eval "$(./dev services env)"
+//   build/bench-kafka [--json FILE] [--quick] [--only kafka|bridge|postgres|latency|recovery]
+//   bridge: our side of the first row alone, to be profiled
 #include <fstream>
 #include <mutex>
 
 #include "bench/gateways/kafka_bare.hpp"
+#include "bench/gateways/kafka_bridge.hpp"
+#include "bench/gateways/kafka_recovery.hpp"
+#include "bench/gateways/kafka_streams.hpp"
 #include "bench/report.hpp"
 #include "gateways/kafka/producer.hpp"
 #include "gateways/kafka/source.hpp"
@@ -18,56 +23,10 @@ namespace {
 
 using namespace horizons;
 using namespace std::chrono_literals;
-using bench::bare::steady;
+using bench::bridge;
 using kafka::milliseconds;
 
 constexpr int partitions = 10;
-
-/// A journal, the source on one topic, and a handler of the bench's own.
-struct bridge {
-  bridge(const kafka::kafka_options& options, const std::string& topic, const std::string& journal,
-         std::function<std::shared_ptr<kafka::record_handler>(bridge&, kit::context&)> handler) {
-    writer = system.spawn_blocking<journal::writer_api>({.name = "journal"}, journal::journal_writer([journal] {
-                                                          return journal::open_store(journal, {"bench", "bench", {}});
-                                                        }));
-    const auto status = bench::bare::must(system.ask(writer, journal::journal_status{}, 30s));
-    services.writer = writer;
-    services.journal_id = status.id;
-    services.audit = [](auto, auto, auto, auto, auto, auto then) { then(std::uint64_t{0}); };
-    kafka::kafka_source_options o;
-    o.kafka = options;
-    o.kafka.group = bench::bare::unique("bridge");
-    o.topics = {{topic, [this, handler](kit::context& self) { return handler(*this, self); }}};
-    system.spawn_blocking<kafka::source_api>(
-        {.name = "source"}, kafka::kafka_source(o, services, [](const kafka::failed_record& r, const auto&) {
-          bench::bare::die("a dead letter: " + r.error);
-        }));
-  }
-  /// One record is done; the first one starts the clock.
-  void count() {
-    if (done++ == 0) start();
-  }
-  void start() {
-    bool expected = false;
-    if (!started.compare_exchange_strong(expected, true)) return;
-    began = steady::now();
-    cpu = bench::bare::cpu_seconds();
-  }
-  bench::bare::rate wait(std::size_t total) const {
-    while (done < total) std::this_thread::sleep_for(200us);
-    const double seconds = std::chrono::duration<double>(steady::now() - began).count();
-    return {static_cast<double>(total) / seconds,
-            1e6 * (bench::bare::cpu_seconds() - cpu) / static_cast<double>(total)};
-  }
-
-  std::atomic<std::size_t> done{0};
-  std::atomic<bool> started{false};
-  steady::time_point began;
-  double cpu = 0;
-  bridges::services services;
-  kit::system system;
-  kit::handle<journal::writer_api> writer;
-};
 
 /// Every record goes on to another topic and is done when the brokers have it.
 class copier : public kafka::record_handler, public std::enable_shared_from_this<copier> {
@@ -83,8 +42,7 @@ public:
     auto copy = std::make_shared<kafka::record>();
     copy->key.emplace(r.key.value_or(""));
     copy->value.emplace(r.value.value_or(""));
-    kafka::task t;
-    t.lane.assign(*copy->key);
+    kafka::task t;  // without a lane: the producer keeps the order of each key by itself, as the relay relies on
     t.run = [this, copy = kafka::record_ptr(std::move(copy))](const journal::source_mark&,
                                                               bridges::callback<bool> then) {
       auto* token = new bridges::callback<bool>(std::move(then));
@@ -108,11 +66,16 @@ private:
 
 bench::bare::rate pass_through(const kafka::kafka_options& o, const std::string& from, const std::string& to,
                                std::size_t count, int linger_ms) {
-  bridge b(o, from, "memory:" + bench::bare::unique("bench"), [&](bridge& me, kit::context&) {
-    auto c = std::make_shared<copier>(me, to);
-    c->open(o, linger_ms);
-    return c;
-  });
+  // As many under way as full batches on every partition need; the bare loop has no limit.
+  const kafka::kafka_source_options wide{.in_flight_max = 40'000, .runnable_max = 60'000};
+  bridge b(
+      o, from, "memory:" + bench::bare::unique("bench"),
+      [&](bridge& me, kit::context&) {
+        auto c = std::make_shared<copier>(me, to);
+        c->open(o, linger_ms);
+        return c;
+      },
+      wide);
   const auto r = b.wait(count);
   b.system.shutdown(10s);
   return r;
@@ -152,33 +115,13 @@ struct latencies {
   std::vector<double> ours, theirs;  // ms
 };
 
-class timer_handler : public kafka::record_handler {
-public:
-  explicit timer_handler(bridge& b, latencies& into) : bridge_(b), into_(into) {}
-  result<kafka::task> read(const kafka::received& r) override {
-    std::int64_t stamp = 0;
-    std::memcpy(&stamp, r.value->data(), sizeof stamp);
-    kafka::task t;
-    t.lane.assign(*r.key);
-    t.run = [this, stamp](const journal::source_mark&, const bridges::callback<bool>& then) {
-      into_.ours.push_back(bench::bare::age_ms(&stamp));
-      ++bridge_.done;
-      then(true);
-    };
-    return t;
-  }
-
-private:
-  bridge& bridge_;
-  latencies& into_;
-};
-
 latencies measure_latency(const kafka::kafka_options& o, int hot, int per_s, int seconds) {
   const auto topic = bench::bare::unique("hot");
   bench::bare::make_topic(o, topic, hot);
   latencies l;
-  bridge b(o, topic, "memory:" + bench::bare::unique("bench"),
-           [&](bridge& me, kit::context&) { return std::make_shared<timer_handler>(me, l); });
+  bridge b(o, topic, "memory:" + bench::bare::unique("bench"), [&](bridge& me, kit::context&) {
+    return std::make_shared<bench::age_handler>(me, [&l](double ms) { l.ours.push_back(ms); });
+  });
   std::atomic<std::size_t> seen{0};
   const auto total = static_cast<std::size_t>(per_s) * static_cast<std::size_t>(seconds + 2);
   std::jthread reader([&](const std::stop_token& stop) {
@@ -207,10 +150,11 @@ double spread_of(std::vector<double> values) { return bench::median_of(std::move
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string json_file;
+  std::string json_file, only;
   bool quick = false;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--json" && i + 1 < argc) json_file = argv[++i];
+    if (std::string_view(argv[i]) == "--only" && i + 1 < argc) only = argv[++i];
     if (std::string_view(argv[i]) == "--quick") quick = true;
   }
   const char* brokers = std::getenv("HORIZONS_KAFKA_BROKERS");
@@ -245,14 +189,37 @@ int main(int argc, char** argv) {
                                   std::max(spread_of(a_cpu), spread_of(b_cpu))));
   };
 
-  std::vector<bench::bare::rate> ours, theirs;
-  for (int i = 0; i < repeats; ++i) {
-    theirs.push_back(bench::bare::pass_through(o, from, partitions, to, count, linger_ms));
-    ours.push_back(pass_through(o, from, to, count, linger_ms));
+  const auto wanted = [&](std::string_view part) { return only.empty() || only == part; };
+  if (only == "bridge") {
+    const auto r = pass_through(o, from, to, count, linger_ms);
+    std::printf("%.0f records/s, %.2f us\n", r.per_s, r.cpu_us);
   }
-  compare("Kafka to Kafka, 256 B", ours, theirs, "bare librdkafka", 0.8);
+  if (wanted("kafka")) {
+    std::vector<bench::bare::rate> ours, theirs;
+    for (int i = 0; i < repeats; ++i) {
+      theirs.push_back(bench::bare::pass_through(o, from, partitions, to, count, linger_ms));
+      ours.push_back(pass_through(o, from, to, count, linger_ms));
+    }
+    compare("Kafka to Kafka, 256 B", ours, theirs, "bare librdkafka", 0.8);
+    const auto streams = bench::kafka_streams(brokers, from, to, count, repeats, linger_ms);
+    if (!streams.empty()) {
+      std::vector<double> a, b;  // records per CPU second of the client
+      for (const auto& r : ours) a.push_back(1e6 / r.cpu_us);
+      for (const auto& r : streams) b.push_back(1e6 / r.cpu_us);
+      rows.push_back(bench::compare("Kafka to Kafka, 256 B, per CPU second of the client", "records",
+                                    bench::better::higher, bench::median_of(a).seconds, "Kafka Streams",
+                                    bench::median_of(b).seconds, 2.0, std::max(spread_of(a), spread_of(b))));
+      b.clear();
+      for (const auto& r : streams) b.push_back(r.per_s);
+      a.clear();
+      for (const auto& r : ours) a.push_back(r.per_s);
+      rows.push_back(bench::compare("Kafka to Kafka, 256 B, beside Kafka Streams", "records/s", bench::better::higher,
+                                    bench::median_of(a).seconds, "Kafka Streams", bench::median_of(b).seconds, nullptr,
+                                    std::max(spread_of(a), spread_of(b))));
+    }
+  }
 
-  if (const char* url = std::getenv("HORIZONS_JOURNAL_URL")) {
+  if (const char* url = std::getenv("HORIZONS_JOURNAL_URL"); url && wanted("postgres")) {
     const auto some = std::min<std::size_t>(count, 200'000);
     std::vector<bench::bare::rate> stored, inserted;
     for (int i = 0; i < repeats; ++i) {
@@ -260,11 +227,12 @@ int main(int argc, char** argv) {
       stored.push_back(to_journal(o, from, url, some));
     }
     compare("Kafka to PostgreSQL, exactly once, 256 B", stored, inserted, "bare librdkafka, INSERT of 500", 0.8);
-  } else {
+  } else if (!url) {
     std::fprintf(stderr, "kafka bench: HORIZONS_JOURNAL_URL is not set, no PostgreSQL rows\n");
   }
 
   for (const int hot : {1, 3}) {
+    if (!wanted("latency")) break;
     const auto l = measure_latency(o, hot, 2'000, quick ? 3 : 15);
     const auto where = std::to_string(hot) + " hot partition" + (hot > 1 ? "s" : "");
     const double p99 = bench::bare::percentile(l.ours, 0.99), bare_p99 = bench::bare::percentile(l.theirs, 0.99);
@@ -275,6 +243,15 @@ int main(int argc, char** argv) {
                                   bare_p99, "< 20 ms"));
     rows.push_back(bench::compare("added latency p99, 2,000/s, " + where, "ms", bench::better::lower, p99 - bare_p99,
                                   "", std::nullopt, "<= 2 ms"));
+  }
+  if (const bench::killable_brokers killable; wanted("recovery") && killable.known()) {
+    const auto found = bench::measure_recovery(o, killable, quick ? 3 : 15);
+    rows.push_back(bench::compare("standstill p50 when a broker is killed", "s", bench::better::lower,
+                                  bench::bare::percentile(found.ours, 0.5), "bare librdkafka",
+                                  bench::bare::percentile(found.theirs, 0.5), nullptr));
+    rows.push_back(bench::compare("standstill p99 when a broker is killed", "s", bench::better::lower,
+                                  *std::ranges::max_element(found.ours), "bare librdkafka",
+                                  *std::ranges::max_element(found.theirs), "< 5 s"));
   }
   bench::print(rows);
   const nlohmann::json conditions{{"brokers", "3 x Apache Kafka 3.9.2 on this machine, replication 3, acks=all"},

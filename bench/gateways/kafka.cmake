@@ -1,0 +1,2 @@
+target_compile_definitions(bench-kafka PRIVATE
+  HORIZONS_SOURCE_DIR="${CMAKE_SOURCE_DIR}" HORIZONS_BINARY_DIR="${CMAKE_BINARY_DIR}")

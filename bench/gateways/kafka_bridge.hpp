@@ -1,0 +1,87 @@
+// Our side of kafka_bench: a bridge with handlers of the bench's own.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bench/gateways/kafka_bare.hpp"
+#include "gateways/kafka/source.hpp"
+#include "runtime/kit/system.hpp"
+
+namespace horizons::bench {
+
+using namespace std::chrono_literals;
+
+/// A journal, the source on one topic, and a handler of the bench's own.
+struct bridge {
+  bridge(const kafka::kafka_options& options, const std::string& topic, const std::string& journal,
+         std::function<std::shared_ptr<kafka::record_handler>(bridge&, kit::context&)> handler,
+         const kafka::kafka_source_options& settings = {}) {
+    writer = system.spawn_blocking<journal::writer_api>({.name = "journal"}, journal::journal_writer([journal] {
+                                                          return journal::open_store(journal, {"bench", "bench", {}});
+                                                        }));
+    const auto status = bare::must(system.ask(writer, journal::journal_status{}, 30s));
+    services.writer = writer;
+    services.journal_id = status.id;
+    services.audit = [](auto, auto, auto, auto, auto, auto then) { then(std::uint64_t{0}); };
+    auto o = settings;
+    o.kafka = options;
+    o.kafka.group = bare::unique("bridge");
+    o.topics = {{topic, [this, handler](kit::context& self) { return handler(*this, self); }}};
+    system.spawn_blocking<kafka::source_api>(
+        {.name = "source"}, kafka::kafka_source(o, services, [](const kafka::failed_record& r, const auto&) {
+          bare::die("a dead letter: " + r.error);
+        }));
+  }
+  /// One record is done; the first one starts the clock.
+  void count() {
+    if (done++ == 0) start();
+  }
+  void start() {
+    bool expected = false;
+    if (!started.compare_exchange_strong(expected, true)) return;
+    began = bare::steady::now();
+    cpu = bare::cpu_seconds();
+  }
+  bare::rate wait(std::size_t total) const {
+    while (done < total) std::this_thread::sleep_for(200us);
+    const double seconds = std::chrono::duration<double>(bare::steady::now() - began).count();
+    return {static_cast<double>(total) / seconds, 1e6 * (bare::cpu_seconds() - cpu) / static_cast<double>(total)};
+  }
+
+  std::atomic<std::size_t> done{0};
+  std::atomic<bool> started{false};
+  bare::steady::time_point began;
+  double cpu = 0;
+  bridges::services services;
+  kit::system system;
+  kit::handle<journal::writer_api> writer;
+};
+
+/// Says how old each record is, in ms; on the source's thread.
+class age_handler : public kafka::record_handler {
+public:
+  age_handler(bridge& b, std::function<void(double)> note) : bridge_(b), note_(std::move(note)) {}
+  result<kafka::task> read(const kafka::received& r) override {
+    std::int64_t stamp = 0;
+    std::memcpy(&stamp, r.value->data(), sizeof stamp);
+    kafka::task t;
+    t.lane.assign(*r.key);
+    t.run = [this, stamp](const journal::source_mark&, const bridges::callback<bool>& then) {
+      note_(bare::age_ms(&stamp));
+      ++bridge_.done;
+      then(true);
+    };
+    return t;
+  }
+
+private:
+  bridge& bridge_;
+  std::function<void(double)> note_;
+};
+
+}  // namespace horizons::bench
