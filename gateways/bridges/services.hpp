@@ -12,6 +12,7 @@
 #include "messages/commands.hpp"
 #include "messages/result.hpp"
 #include "runtime/journal/journal_actor.hpp"
+#include "runtime/kit/credit.hpp"
 
 namespace horizons::bridges {
 
@@ -45,6 +46,10 @@ struct services {
   /// unavailable, timed_out, io, disk_full, internal: ask again with backoff; every other one (conflict, not_found,
   /// invalid_argument, forbidden …): to the dead letters, the code is the reason.
   std::function<void(incoming, callback<handled>)> handle;
+
+  /// The credit that the house grants each bridge: commands given to `handle` and not answered yet, in messages and
+  /// bytes as they came from the broker. More would only wait here instead of there.
+  kit::credit intake{.messages = 4'096, .bytes = std::size_t{64} << 20};
 
   /// Appends audit.recorded: an administrative act (a replay, an adoption …).
   std::function<void(std::string action, std::string actor, std::string resource_type, std::string resource_id,

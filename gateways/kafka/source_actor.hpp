@@ -15,6 +15,7 @@
 #include "gateways/kafka/consumer.hpp"
 #include "gateways/kafka/source.hpp"
 #include "gateways/kafka/start_offset.hpp"
+#include "runtime/kit/credit.hpp"
 
 namespace horizons::kafka {
 
@@ -28,9 +29,10 @@ struct held_record {
   kafka::time_kind time_kind = time_kind::none;
   bool sent_back = false;  // from the dead letters
   std::string lane;
-  std::optional<task> to_do;            // absent: to be read again
-  std::unique_ptr<failed_record> dead;  // to be buried
-  journal::source_mark mark;            // of the present try; without its source and epoch
+  std::optional<task> to_do;                         // absent: to be read again
+  std::unique_ptr<failed_record> dead;               // to be buried
+  journal::source_mark mark;                         // of the present try; without its source and epoch
+  std::optional<kit::answered_flow::ticket> credit;  // while it is in flight
   int tries = 0;
   std::optional<timestamp> first_failed;
   instant last_failed{};
@@ -162,7 +164,7 @@ private:
   bool stalled_ = false;
   std::optional<instant> blocked_since_;  // no record was taken for want of room
   bool stuck_ = false;                    // … for so long that partitions are paused
-  std::size_t in_flight_ = 0;
+  kit::answered_flow flow_;               // what the house has been given and has not answered
   instant house_ok_{}, last_probe_{}, hold_until_{}, last_commit_{}, close_by_{};
   std::string waits_;  // why some record cannot be read yet, and since when it was last so
   instant waits_at_{};

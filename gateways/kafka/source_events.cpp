@@ -39,7 +39,9 @@ source_actor::source_actor(kit::context& self, kafka_source_options options, bri
       bury_(std::move(dead_letters)),
       metrics_(options_.metrics),
       outside_(std::make_shared<outside>()),
-      watch_(options_.progress) {
+      watch_(options_.progress),
+      flow_({.messages = std::min(options_.in_flight_max, services_.intake.messages), .bytes = services_.intake.bytes},
+            kit::gauge_of(self)) {
   if (options_.topics.empty())
     options_.topics.push_back({"job-submissions", submissions(services_, options_.kafka.registry)});
 }
@@ -124,7 +126,7 @@ void source_actor::tick() {
     if (const auto m = p.tracker->gap_mark(true)) mark(p, *m, true);
     flush_marks(p);
   }
-  switch (watch_.look(self_.now(), in_flight_, answers_)) {
+  switch (watch_.look(self_.now(), flow_.outstanding(), answers_)) {
     case progress_watch::verdict::fine:
       stalled_ = false;
       break;
@@ -133,7 +135,7 @@ void source_actor::tick() {
       break;
     case progress_watch::verdict::give_up:
       ++metrics_->restarts;
-      self_.fail("work stood still: no answer for " + std::to_string(in_flight_) + " records");
+      self_.fail("work stood still: no answer for " + std::to_string(flow_.outstanding()) + " records");
       return;
   }
   publish_metrics();
@@ -170,7 +172,6 @@ void source_actor::on_revoked(const std::vector<partition_id>& ids) {
     const auto p = parts_.find(id);
     if (p == parts_.end()) continue;
     if (p->second.now == phase::reading) read.push_back(id);
-    if (p->second.tracker) in_flight_ -= p->second.tracker->in_flight();
     by_generation_.erase(p->second.generation);
     parts_.erase(p);
   }

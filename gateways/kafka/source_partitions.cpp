@@ -125,7 +125,6 @@ void source_actor::read(part& p, std::uint64_t from) {
 /// Work that is in flight goes on; its marks are refused or belong to what the next claim finds.
 void source_actor::stop_reading(part& p) {
   if (!p.tracker) return;
-  in_flight_ -= p.tracker->in_flight();
   if (auto ok = consumer_->unassign({p.id}); !ok) log::warn("a partition is not let go", {{"error", ok.error().text}});
   renew(p);
   p.tracker.reset();

@@ -55,6 +55,11 @@ record copy_of(const held_record& h) {
   return c;
 }
 
+std::size_t size_of(const held_record& h) {
+  if (!h.copy) return h.message->len + h.message->key_len;
+  return (h.copy->key ? h.copy->key->size() : 0) + (h.copy->value ? h.copy->value->size() : 0);
+}
+
 /// It will wait, and be read again then: a task is good for one try, and librdkafka's buffer holds a whole fetch.
 void detach(held_record& h) {
   h.to_do.reset();
@@ -177,14 +182,15 @@ void source_actor::read_record(part& p, std::uint64_t offset, held_record& h) {
 void source_actor::hand_out() {
   const auto now = self_.now();
   if (hold_until_ > now) return;
-  const std::size_t most = probing_ ? 1 : options_.in_flight_max;
-  for (bool any = true; any && in_flight_ < most;) {
+  const auto may_go = [this] { return flow_.open() && !(probing_ && flow_.outstanding()); };
+  for (bool any = true; any && may_go();) {
     any = false;
     for (auto& [id, p] : parts_) {  // in turn, so that a hot partition does not starve the others
-      if (p.now != phase::reading || in_flight_ >= most) continue;
+      if (p.now != phase::reading || !may_go()) continue;
       if (const auto offset = p.tracker->next(now)) {
         any = true;
-        ++in_flight_;
+        auto& h = p.held.at(*offset);
+        h.credit = flow_.take(size_of(h));
         work(p, *offset);
       }
     }
@@ -200,7 +206,7 @@ void source_actor::work(part& p, std::uint64_t offset) {
   if (!h.dead && !h.to_do) read_record(p, offset, h);
   if (h.dead) return bury(p, offset);
   if (!h.to_do) {  // its schema is not here yet: nobody's fault, so it is never given up
-    if (p.tracker->fail(offset, self_.now(), false)) --in_flight_;
+    if (p.tracker->fail(offset, self_.now(), false)) h.credit.reset();
     detach(h);
     return;
   }
@@ -275,7 +281,7 @@ void source_actor::failed(part& p, std::uint64_t offset, const error& e, bool ma
   h.last_failed = self_.now();
   probe_house();
   if (const auto at = p.tracker->fail(offset, self_.now(), charged)) {
-    --in_flight_;
+    h.credit.reset();
     detach(h);
     self_.after(std::chrono::ceil<milliseconds>(*at - self_.now()), [out = outside_] { out->wake(); });
     return;
@@ -305,7 +311,7 @@ void source_actor::queue_full(part& p, std::uint64_t offset) {
     self_.after(pause, [out = outside_] { out->wake(); });
   }
   probing_ = true;
-  --in_flight_;
+  p.held.at(offset).credit.reset();
   p.tracker->postpone(offset, hold_until_);
   detach(p.held.at(offset));
 }
@@ -344,7 +350,7 @@ void source_actor::buried(part& p, std::uint64_t offset, const result<bool>& out
   if (!outcome) {  // the dead letters are away, too: this record waits, with its lane
     log::warn("the dead letters do not take a record", {{"error", outcome.error().text}});
     if (const auto at = p.tracker->fail(offset, self_.now(), false)) {
-      --in_flight_;
+      h.credit.reset();
       self_.after(std::chrono::ceil<milliseconds>(*at - self_.now()), [out = outside_] { out->wake(); });
     }
     return;
@@ -394,7 +400,6 @@ void source_actor::flush_marks(part& p) {
 
 void source_actor::done(part& p, std::uint64_t offset, const journal::source_mark& m) {
   const auto h = p.held.find(offset);
-  --in_flight_;
   ++p.finished;
   if (h->second.time_kind != time_kind::none)
     metrics_->latency.add(std::chrono::duration<double>(self_.utc() - h->second.time).count());
