@@ -10,6 +10,7 @@
 #include "gateways/rabbitmq/topology_keeper.hpp"
 #include "gateways/rabbitmq/waiting_room.hpp"
 #include "messages/ulid.hpp"
+#include "runtime/kit/credit.hpp"
 #include "runtime/telemetry/log.hpp"
 
 namespace horizons::rabbitmq {
@@ -36,6 +37,7 @@ struct work {
   std::string lane, job_id;
   std::uint64_t generation = 0;  // of the connection it came by
   int attempts = 0;
+  std::optional<kit::answered_flow::ticket> credit;  // while the house has it
   kit::instant began{};
   timestamp first_failed_at{};
   milliseconds backoff = retry_first;
@@ -50,7 +52,11 @@ struct answered {
 class source_actor : public guarded_state<source_actor> {
 public:
   source_actor(kit::context& self, bridges::services s, options o, std::shared_ptr<metrics> m)
-      : self_(self), services_(std::move(s)), options_(std::move(o)), metrics_(std::move(m)) {}
+      : self_(self),
+        services_(std::move(s)),
+        options_(std::move(o)),
+        metrics_(std::move(m)),
+        flow_(services_.intake, kit::gauge_of(self)) {}
 
   void start() {
     link_ = std::make_shared<link>(self_, options_, "source", metrics_->source,
@@ -99,6 +105,7 @@ private:
     unacked_.clear();
     lanes_.clear();
     no_room_ = {};
+    waiting_.clear();
     outbox_->clear();
     metrics_->source.unacked = 0;
   }
@@ -154,6 +161,8 @@ private:
 
   void begin(const work_ptr& w) {
     if (!w->read && !read(w)) return;
+    if (!flow_.open()) return waiting_.push_back(w);  // for an answer to another one
+    w->credit = flow_.take(w->d.what.body.size());
     ++w->attempts;
     auto incoming = std::move(w->read->what);
     w->read.reset();
@@ -168,6 +177,12 @@ private:
   }
 
   void handled(const work_ptr& w, result<bridges::handled> r) {
+    w->credit.reset();
+    while (!waiting_.empty() && flow_.open()) {
+      const auto next = std::move(waiting_.front());
+      waiting_.pop_front();
+      begin(next);
+    }
     if (!r) {
       if (w->attempts == 1) w->first_failed_at = self_.utc();
       if (r.error().code == error_code::limit_exceeded) return wait_for_room(w);
@@ -217,6 +232,7 @@ private:
     auto all = lanes_.give_up(w->lane);
     all.insert(all.begin(), w);
     for (const auto& each : all) {
+      std::erase(waiting_, each);
       if (!link_->up() || !unacked_.withdrawn(each->d.tag)) continue;
       ++metrics_->source.requeued;
       if (auto done = link_->up()->nack(consuming, each->d.tag, false, true); !done) return link_->lost(done.error());
@@ -352,6 +368,8 @@ private:
   delivery_ledger unacked_;
   lanes<work_ptr> lanes_;
   waiting_room<work_ptr> no_room_;
+  kit::answered_flow flow_;       // what the house has been given and has not answered
+  std::deque<work_ptr> waiting_;  // for credit; at most the prefetch
 };
 
 }  // namespace
