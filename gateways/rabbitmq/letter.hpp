@@ -5,21 +5,18 @@
 #include <string>
 
 #include "gateways/bridges/dead_letters.hpp"
+#include "gateways/bridges/letter_headers.hpp"
 #include "gateways/rabbitmq/message.hpp"
 
 namespace horizons::rabbitmq {
 
 /// Headers that we add; the body and the other properties stay as they came.
 namespace letter_header {
+using namespace bridges::letter_header;
 inline constexpr std::string_view id = "horizons-letter";  // a ULID: tells two equal messages apart
-inline constexpr std::string_view reason = "horizons-reason";
 inline constexpr std::string_view error = "horizons-error";
-inline constexpr std::string_view attempts = "horizons-attempts";
-inline constexpr std::string_view first_failed_at = "horizons-first-failed-at";
-inline constexpr std::string_view last_failed_at = "horizons-last-failed-at";
 inline constexpr std::string_view exchange = "horizons-exchange";
 inline constexpr std::string_view routing_key = "horizons-routing-key";
-inline constexpr std::string_view job_id = "horizons-job-id";
 inline constexpr std::string_view user_id = "horizons-user-id";        // the property: only its own user may set it
 inline constexpr std::string_view expiration = "horizons-expiration";  // the property: a letter does not expire
 inline constexpr std::string_view replays = "horizons-replays";

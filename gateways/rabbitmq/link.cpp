@@ -10,9 +10,10 @@ using namespace std::chrono_literals;
 
 constexpr kit::milliseconds settled_after{5'000};  // a connection that ends sooner is one more failure in a row
 /// Then other messages of the actor have their turn: what is finished is acknowledged while more is on its way.
-constexpr int events_per_turn = 128;
+/// A quorum queue's answer to an acknowledgement takes milliseconds, so it must not wait for hundreds of deliveries.
+constexpr int events_per_turn = 32;
 /// Where something has come, more follows soon: waiting for it here spares two changes of threads for each packet.
-constexpr auto flowing = 200us;
+constexpr auto flowing = 100us;
 
 }  // namespace
 

@@ -27,7 +27,7 @@ struct options {
 
   message_format format = message_format::json;   // of what the relay publishes: json or msgpack
   std::size_t window = 1'000;                     // unconfirmed publishes; more adds only latency
-  std::chrono::milliseconds confirm_max{30'000};  // a broker that confirms nothing for so long is left for the next
+  std::chrono::milliseconds confirm_max{10'000};  // a broker that confirms nothing for so long is left for the next
   std::string node;                               // names the connections, and the source of CloudEvents
 
   bool quorum() const { return kind == queue_kind::quorum || (kind == queue_kind::automatic && hosts.size() > 1); }

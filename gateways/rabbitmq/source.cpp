@@ -1,7 +1,7 @@
 #include "gateways/rabbitmq/source.hpp"
 
+#include "gateways/rabbitmq/acknowledgements.hpp"
 #include "gateways/rabbitmq/answer.hpp"
-#include "gateways/rabbitmq/delivery_ledger.hpp"
 #include "gateways/rabbitmq/guarded.hpp"
 #include "gateways/rabbitmq/inbox.hpp"
 #include "gateways/rabbitmq/lanes.hpp"
@@ -27,8 +27,6 @@ constexpr milliseconds retry_first = 50ms, retry_max = 5s;
 constexpr milliseconds hold_max = 20min;
 constexpr milliseconds letter_retry = 500ms;
 constexpr milliseconds stop_max = 3s;
-constexpr std::size_t acks_per_prefetch = 5;  // acknowledged when a fifth of the prefetch is done, or
-constexpr milliseconds ack_after = 5ms;       // this long after the first
 
 /// One delivery while it is worked on.
 struct work {
@@ -64,6 +62,7 @@ public:
                                                guarded([](source_actor& me, broker_event& e) { me.take(e); }),
                                                guarded([](source_actor& me, const error&) { me.down(); })});
     outbox_.emplace(*link_, publishing, metrics_->source);
+    acks_ = std::make_shared<acknowledgements>(self_, *link_, consuming, options_.prefetch, metrics_->source);
     answers_ = std::make_shared<inbox<answered>>(
         [run = self_.mailbox_executor(), take = guarded([](source_actor& me) { me.take_answers(); })] { run(take); });
     link_->start();
@@ -102,12 +101,12 @@ private:
   /// and is found when the message comes again.
   void down() {
     ++generation_;
-    unacked_.clear();
+    acks_->clear();
     lanes_.clear();
     no_room_ = {};
     waiting_.clear();
     outbox_->clear();
-    metrics_->source.unacked = 0;
+    if (stopping_) self_.mailbox_executor()(guarded([](source_actor& me) { me.leave(); }));
   }
 
   void take(broker_event& e) {
@@ -135,9 +134,8 @@ private:
     ++metrics_->source.delivered;
     if (d.redelivered) ++metrics_->source.redelivered;
     if (stopping_) return;  // it stays unacknowledged and goes to somebody else
-    if (!unacked_.delivered(d.tag))
+    if (!acks_->delivered(d.tag))
       return link_->lost({error_code::unavailable, "the broker numbers deliveries out of order"});
-    metrics_->source.unacked = unacked_.open();
     auto w = std::make_shared<work>();
     w->began = self_.now();
     w->generation = generation_;
@@ -233,41 +231,15 @@ private:
     all.insert(all.begin(), w);
     for (const auto& each : all) {
       std::erase(waiting_, each);
-      if (!link_->up() || !unacked_.withdrawn(each->d.tag)) continue;
+      if (!link_->up() || !acks_->withdrawn(each->d.tag)) continue;
       ++metrics_->source.requeued;
       if (auto done = link_->up()->nack(consuming, each->d.tag, false, true); !done) return link_->lost(done.error());
     }
-    metrics_->source.unacked = unacked_.open();
   }
-
-  // -- acknowledgements -----------------------------------------------------------------------------------------------
 
   void finish(const work_ptr& w) {
-    unacked_.finished(w->d.tag);
-    metrics_->source.unacked = unacked_.open();
-    // Many with one frame: each acknowledgement is a round of consensus on a quorum queue.
-    if (stopping_ || unacked_.ready() * acks_per_prefetch >= options_.prefetch) return flush();
-    flush_later();
-  }
-
-  /// For what comes too slowly to fill a frame: one that left meanwhile puts it off.
-  void flush_later() {
-    if (std::exchange(flushing_, true)) return;
-    self_.after(ack_after, guarded([flushed = flushes_](source_actor& me) {
-                  me.flushing_ = false;
-                  if (flushed == me.flushes_) return me.flush();
-                  if (me.unacked_.ready() > 0) me.flush_later();
-                }));
-  }
-
-  void flush() {
-    auto* c = link_->up();
-    if (!c) return;
-    ++flushes_;
-    metrics_->source.acked += unacked_.ready();
-    for (const auto& ack : unacked_.flush())
-      if (auto done = c->ack(consuming, ack.tag, ack.multiple); !done) return link_->lost(done.error());
-    if (stopping_ && unacked_.open() == 0) leave();
+    acks_->finished(w->d.tag);
+    if (stopping_) leave_when_acknowledged();
   }
 
   // -- refusals -------------------------------------------------------------------------------------------------------
@@ -301,9 +273,8 @@ private:
 
   void reject(const work_ptr& w) {
     auto* c = link_->up();
-    if (!c || !unacked_.withdrawn(w->d.tag)) return;
+    if (!c || !acks_->withdrawn(w->d.tag)) return;
     ++(options_.dlq_enabled ? metrics_->dead_lettered : metrics_->dropped);
-    metrics_->source.unacked = unacked_.open();
     if (auto done = c->nack(consuming, w->d.tag, false, false); !done) link_->lost(done.error());
   }
 
@@ -333,9 +304,13 @@ private:
     auto* c = link_->up();
     if (!c) return leave();
     if (auto done = c->cancel(consuming, consumer_); !done) return leave();
-    flush();
-    if (left_) return;
     self_.after(stop_max, guarded([](source_actor& me) { me.leave(); }));  // what is not done by then comes again
+    leave_when_acknowledged();
+  }
+
+  void leave_when_acknowledged() {
+    acks_->flush();
+    if (acks_->open() == 0) leave();
   }
 
   void leave() {
@@ -359,13 +334,12 @@ private:
   topology_keeper topology_{options_, *metrics_, declaring};
   std::shared_ptr<link> link_;
   std::optional<outbox> outbox_;
+  std::shared_ptr<acknowledgements> acks_;
   std::shared_ptr<inbox<answered>> answers_;
   std::uint64_t generation_ = 0;  // of the connection: what belongs to an older one is dropped
   std::string consumer_;
   int consumers_ = 0;
-  std::uint64_t flushes_ = 0;
-  bool flushing_ = false, stopping_ = false, left_ = false;
-  delivery_ledger unacked_;
+  bool stopping_ = false, left_ = false;
   lanes<work_ptr> lanes_;
   waiting_room<work_ptr> no_room_;
   kit::answered_flow flow_;       // what the house has been given and has not answered

@@ -1,6 +1,7 @@
 // One connection and the topology on a real cluster.
 #include "gateways/rabbitmq/connection.hpp"
 
+#include <malloc.h>
 #include <sys/socket.h>
 
 #include "messages/topics.hpp"
@@ -115,6 +116,26 @@ TEST_F(RabbitmqConnection, LargeBodiesAreFaultsAndNotKept) {
   ASSERT_TRUE(back);
   EXPECT_TRUE(back->body.empty());
   EXPECT_NE(back->fault.find("bytes; at most"), std::string::npos) << back->fault;
+}
+
+/// R7: the library keeps what it has read until it is told to let go; 64 MiB come and go through one connection.
+TEST_F(RabbitmqConnection, MemoryDoesNotGrowWithWhatWasRead) {
+  client c(options_);
+  ASSERT_TRUE(c->declare_queue(1, "q", false, {}));
+  const auto in_use = [] {
+    const auto memory = ::mallinfo2();
+    return memory.uordblks + memory.hblkhd;
+  };
+  const auto through = [&](int messages) {
+    for (int i = 0; i < messages; ++i) {
+      ASSERT_TRUE(c.publish(text("", "q", std::string(1 << 20, 'x'))));
+      ASSERT_TRUE(c.take("q"));
+    }
+  };
+  through(4);
+  const auto before = in_use();
+  through(64);
+  EXPECT_LT(in_use(), before + (std::size_t{8} << 20));
 }
 
 TEST_F(RabbitmqConnection, TheTopologyIsDeclaredAgainAndAgain) {

@@ -112,6 +112,7 @@ TEST(RabbitmqSubmission, WhatCannotBeReadIsPoison) {
   EXPECT_EQ(refused(submit("not json")).reason, "poison");
   EXPECT_EQ(refused(submit(R"({"priority":"high","job_id":"j"})")).reason, "poison");
   EXPECT_EQ(read(submit(R"({"priority":9,"job_id":"j"})")).what.what.priority, 9) << "readable: the house refuses it";
+  EXPECT_EQ(read(submit(R"({"job_id":"j"})")).what.what.agent, "") << "likewise";
   EXPECT_EQ(refused(submit(bare, {.content_type = "image/png", .message_id = "m"})).reason, "poison");
   EXPECT_EQ(refused(submit(bare, {.content_encoding = "gzip", .message_id = "m"})).reason, "poison");
   auto m = submit(bare, {.message_id = "m"});
