@@ -95,7 +95,7 @@ inline void wait_until_idle() {
     return std::pair(all - times[3] - times[4], all);  // idle and waiting for a disk are not busy
   };
   int calm = 0;
-  for (const auto end = clock::now() + 10s; calm < 2 && clock::now() < end;) {
+  for (const auto end = clock::now() + 2s; calm < 2 && clock::now() < end;) {
     const auto [busy, all] = busy_and_all();
     std::this_thread::sleep_for(100ms);
     const auto [busy_now, all_now] = busy_and_all();

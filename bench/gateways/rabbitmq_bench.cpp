@@ -350,6 +350,7 @@ int main(int argc, char** argv) {
                        const std::string& peer, double goal) {
     if (f.ours.empty()) return;
     const auto us = bench::median_of(f.ours), them = bench::median_of(f.theirs);
+    std::fprintf(stderr, "%s: %.3g, %s %.3g\n", what.c_str(), us.seconds, peer.c_str(), them.seconds);
     rows.push_back(
         bench::compare(what, unit, which, us.seconds, peer, them.seconds, goal, std::max(us.spread, them.spread)));
   };
