@@ -187,6 +187,14 @@ delivery cell::put(std::unique_ptr<parcel> p) {
            "is full (" + std::to_string(before.messages) + " messages, " + std::to_string(before.bytes) + " bytes)");
     return delivery::rejected_full;
   }
+  // Who drains looks at the load after it has said so, we look after we have counted: one of us sees the other, so that
+  // what is accepted is not left to a life that ends.
+  const auto after = status_.load();
+  if (draining_.load() || after >> 8 != s >> 8 || !takes_messages(static_cast<phase>(after & 0xff))) {
+    book_->load.remove(lane_load::packed(1, p->bytes));
+    refuse(std::move(p), dead_letter::draining, "ends and takes no more work");
+    return delivery::dead;
+  }
   if (before.messages == 0) book_->oldest_ns.store(core_->coarse_ns(), std::memory_order_relaxed);
   p->counted = true;
   box->put(std::move(p));

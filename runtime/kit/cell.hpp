@@ -45,10 +45,10 @@ public:
     return {static_cast<std::size_t>(v >> 40), static_cast<std::size_t>(v & ((std::uint64_t{1} << 40) - 1))};
   }
   /// One more of `bytes`; what was there before.
-  reading add(std::size_t bytes) { return unpacked(word_.fetch_add(packed(1, bytes), std::memory_order_relaxed)); }
+  reading add(std::size_t bytes) { return unpacked(word_.fetch_add(packed(1, bytes))); }
   void remove(std::uint64_t sum_of_packed) { word_.fetch_sub(sum_of_packed, std::memory_order_relaxed); }
   void set(std::size_t messages, std::size_t bytes) { word_.store(packed(messages, bytes), std::memory_order_relaxed); }
-  reading now() const { return unpacked(word_.load(std::memory_order_relaxed)); }
+  reading now() const { return unpacked(word_.load()); }
 
 private:
   std::atomic<std::uint64_t> word_{0};

@@ -192,7 +192,10 @@ public:
   }
 
   void intrusive_ptr_add_ref_impl() override { caf::intrusive_ptr_add_ref(ctrl()); }
-  void intrusive_ptr_release_impl() override { caf::intrusive_ptr_release(ctrl()); }
+  void intrusive_ptr_release_impl() override {
+    happens_before(this);
+    caf::intrusive_ptr_release(ctrl());
+  }
 
 private:
   resume_result turn(std::size_t max_throughput) {
