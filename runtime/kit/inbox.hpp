@@ -28,7 +28,7 @@ public:
       if (head == closed()) return outcome::closed;
       p->next = head == waiting() ? nullptr : head;
     } while (!head_.compare_exchange_weak(head, p.get(), std::memory_order_acq_rel, std::memory_order_relaxed));
-    p.release();
+    (void)p.release();  // the list owns it now
     return head == waiting() ? outcome::wake : outcome::queued;
   }
 
