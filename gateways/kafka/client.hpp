@@ -87,7 +87,7 @@ class client {
 public:
   struct hooks {
     int events = 0;  // RD_KAFKA_EVENT_…: delivered to the main queue instead of callbacks
-    milliseconds close_limit{5'000};
+    milliseconds close_limit{1'000};
   };
 
   /// Connects to nobody yet. Errors: invalid_argument, naming the setting (secrets hidden).

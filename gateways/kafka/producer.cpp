@@ -21,7 +21,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr milliseconds poll_every{100};
-constexpr milliseconds drain_limit{5'000};
+constexpr milliseconds drain_limit{1'500};
 constexpr milliseconds silence{10'000};  // unacknowledged for longer than this is not "up"
 
 /// A record that no broker will take, however often it is asked. Of a batch: at least one of them is such a record.
