@@ -1,40 +1,14 @@
 #include "actors/jobs/front.hpp"
 
 #include "actors/agents/agent.hpp"
-#include "actors/agents/sha256.hpp"
 #include "actors/consumers/job_spans.hpp"
 #include "actors/jobs/attempt.hpp"
-#include "messages/codec/json_writer.hpp"
-#include "messages/codec/write.hpp"
+#include "actors/jobs/content_digest.hpp"
 #include "messages/ulid.hpp"
 
 namespace horizons::jobs {
 
 namespace {
-
-/// What makes two submissions the same: everything but the identifiers that tie messages together.
-std::string digest_of(const command& c) {
-  auto& buffer = codec::byte_buffer::of_thread();
-  codec::json_writer w{buffer};
-  const auto put = [&](const char* key, const auto& value) {
-    w.key(key);
-    codec::write(w, value);
-  };
-  // In this order and form for ever: it stands in the journal's claims.
-  w.begin_map(0);
-  put("agent", c.agent);
-  put("cpus", c.wants.cpus);
-  put("dataset", c.dataset);
-  put("gpus", c.wants.gpus);
-  put("memory_gb", c.wants.memory_gb);
-  put("params", c.params);
-  put("priority", c.priority);
-  put("tenant", c.tenant);
-  put("user_id", c.user_id);
-  put("walltime_s", c.wants.walltime_s);
-  w.end_map();
-  return agents::sha256_of_text(buffer.text());
-}
 
 result<void> check_agent(const command& c) {
   auto* agent = agents::find_agent(c.agent);
@@ -149,7 +123,7 @@ void front::submit(command c, std::string traceparent, answer<accepted> then) co
   if (auto ok = check(c); !ok) return then(failure(ok.error()));
   if (auto ok = check_queue(c.tenant); !ok) return then(failure(ok.error()));
   if (c.job_id.empty()) c.job_id = make_ulid(system_.utc());
-  auto digest = digest_of(c);
+  auto digest = content_digest(c);
   send({std::move(c), std::move(digest), std::move(traceparent), {}, {}}, [then = std::move(then)](result<taken> r) {
     if (!r) return then(failure(std::move(r.error())));
     then(accepted{r->changed, std::move(r->job)});
@@ -175,7 +149,7 @@ void front::take(command c, std::string traceparent, std::optional<journal::sour
   if (auto ok = check(c); !ok) refused = ok.error();
   if (!refused)
     if (auto ok = check_queue(c.tenant); !ok) return then(failure(ok.error()));
-  auto digest = digest_of(c);
+  auto digest = content_digest(c);
   send({std::move(c), std::move(digest), std::move(traceparent), std::move(refused), std::move(mark)}, std::move(then));
 }
 
