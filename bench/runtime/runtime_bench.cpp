@@ -47,7 +47,18 @@ int main(int argc, char** argv) {
     nlohmann::json goal_peers;
     std::vector<double> kit{}, raw{};
   };
-  enum { one_way, ping_pong, request, request_infinite, fan_in, spawn_call, spawn_running, child_bytes, restart };
+  enum {
+    one_way,
+    ping_pong,
+    request,
+    request_infinite,
+    fan_in,
+    spawn_call,
+    spawn_running,
+    child_bytes,
+    restart,
+    restart_p99
+  };
   std::vector<task> tasks{
       {"one-way messages", "1/s", "", better::higher, 0.75, nullptr},
       {"ping-pong round trips", "1/s", "ping_pong", better::higher, 0.75, 1.0},
@@ -57,16 +68,20 @@ int main(int argc, char** argv) {
       {"supervised spawn, the call", "us", "", better::lower, "at most 2 us", nullptr},
       {"supervised spawn until it runs", "us", "spawn", better::lower, nullptr, 1.0},
       {"supervised child, memory", "B", "child_bytes", better::lower, "at most 2048 B", nullptr},
+      {"crash until the child runs again, median", "us", "restart_p50", better::lower, nullptr, 1.0},
       {"crash until the child runs again, p99", "us", "restart_p99", better::lower, "at most 100 us", 1.0},
   };
+  const auto add = [&](int which, double kit, double raw) {
+    tasks[static_cast<std::size_t>(which)].kit.push_back(kit);
+    tasks[static_cast<std::size_t>(which)].raw.push_back(raw);
+  };
+  for (int i = 0; i < rounds; ++i)  // before this process has a second thread
+    add(child_bytes, in_a_fresh_process([&] { return ours{horizons::kit::system({.threads = cpus})}.spawn().bytes; }),
+        in_a_fresh_process([&] { return raw_caf(cpus).spawn().bytes; }));
   std::vector<double> answers_p99, answers_max;
   {
     ours o{horizons::kit::system({.threads = cpus})};
     raw_caf r(cpus);
-    const auto add = [&](int which, double kit, double raw) {
-      tasks[static_cast<std::size_t>(which)].kit.push_back(kit);
-      tasks[static_cast<std::size_t>(which)].raw.push_back(raw);
-    };
     for (int i = 0; i < rounds; ++i) {
       add(one_way, o.one_way(), r.one_way());
       add(ping_pong, o.ping_pong(), r.ping_pong());
@@ -77,10 +92,11 @@ int main(int argc, char** argv) {
       const auto b = r.spawn();
       add(spawn_call, a.call_us, b.call_us);
       add(spawn_running, a.running_us, b.running_us);
-      add(child_bytes, a.bytes, b.bytes);
-      add(restart, o.restart_p99(), r.restart_p99());
+      const auto kit = o.restart(), caf = r.restart();
+      add(restart, kit.median, caf.median);
+      add(restart_p99, kit.p99, caf.p99);
       const auto waits = answer_times_under_overload(2s);
-      answers_p99.push_back(p99(waits));
+      answers_p99.push_back(percentile(waits, 99));
       answers_max.push_back(*std::max_element(waits.begin(), waits.end()));
     }
   }

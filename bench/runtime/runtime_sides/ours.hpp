@@ -1,13 +1,12 @@
 // The kit at the tasks of runtime_bench.
 #pragma once
 
-#include <malloc.h>
-
 #include <atomic>
 #include <functional>
 #include <string>
 #include <thread>
 
+#include "bench/runtime/runtime_sides/memory.hpp"
 #include "bench/runtime/runtime_sides/signal.hpp"
 #include "runtime/kit/system.hpp"
 #include "runtime/supervision/supervisor.hpp"
@@ -114,11 +113,11 @@ struct ours {
     signal done;
     std::atomic<std::uint64_t> running{0};
     spawn_figures f;
-    std::size_t before = 0;
+    double before = 0;
     clock_type::time_point t;
     auto parent = sys.spawn<starter_api>({.name = "parent"}, [&](kit::context& self) {
       return kit::behavior{}.on<start_peer>([&](const start_peer&) {
-        before = mallinfo2().uordblks;
+        before = resident_bytes();
         t = clock_type::now();
         for (std::uint64_t i = 0; i < spawns; ++i)
           self.spawn<sink_api>({.name = std::to_string(i), .type = "child"}, [&](kit::context&) {
@@ -132,13 +131,13 @@ struct ours {
     done.take();
     f.running_us = seconds_since(t) * 1e6 / spawns;
     sys.stop(sys.find("/parent/0"), patience);  // the parent has come out of its handler
-    f.bytes = static_cast<double>(mallinfo2().uordblks - before) / spawns;
+    f.bytes = (resident_bytes() - before) / spawns;
     sys.stop(parent, patience);
     return f;
   }
 
-  /// From a child's crash to its next life, without backoff, µs.
-  double restart_p99() {
+  /// From a child's crash to its next life, without backoff.
+  restart_figures restart() {
     std::vector<double> us;
     signal running;
     clock_type::time_point failed_at;
@@ -164,7 +163,7 @@ struct ours {
       running.take();
     }
     sys.stop(sup, patience);
-    return p99(std::move(us));
+    return figures_of(us);
   }
 };
 

@@ -1,8 +1,6 @@
 // CAF 0.17.6 without the kit at the tasks of runtime_bench: what the kit's guards cost.
 #pragma once
 
-#include <malloc.h>
-
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -10,6 +8,7 @@
 
 #include <caf/all.hpp>
 
+#include "bench/runtime/runtime_sides/memory.hpp"
 #include "bench/runtime/runtime_sides/signal.hpp"
 
 namespace horizons::bench {
@@ -100,13 +99,13 @@ struct raw_caf {
     std::atomic<std::uint64_t> running{0};
     std::atomic<bool> spawned{false};
     spawn_figures f;
-    std::size_t before = 0;
+    double before = 0;
     clock_type::time_point t;
     auto parent = sys->spawn([&](caf::event_based_actor* self) -> caf::behavior {
       self->set_down_handler([](caf::down_msg&) {});
       auto children = std::make_shared<std::vector<caf::actor>>();
       children->reserve(spawns);
-      before = mallinfo2().uordblks;
+      before = resident_bytes();
       t = clock_type::now();
       for (std::uint64_t i = 0; i < spawns; ++i)
         children->push_back(self->spawn<caf::monitored>([&](caf::event_based_actor*) -> caf::behavior {
@@ -123,14 +122,14 @@ struct raw_caf {
     done.take();
     f.running_us = seconds_since(t) * 1e6 / spawns;
     while (!spawned) std::this_thread::yield();
-    f.bytes = static_cast<double>(mallinfo2().uordblks - before) / spawns;
+    f.bytes = (resident_bytes() - before) / spawns;
     caf::anon_send(parent, caf::unit);
     parent = nullptr;
     sys->await_all_actors_done();
     return f;
   }
 
-  double restart_p99() {
+  restart_figures restart() {
     std::vector<double> us;
     signal running;
     std::atomic<std::int64_t> failed_at{0};
@@ -168,7 +167,7 @@ struct raw_caf {
     caf::anon_send(supervisor, caf::unit);
     supervisor = nullptr;
     sys->await_all_actors_done();
-    return p99(std::move(us));
+    return figures_of(us);
   }
 };
 

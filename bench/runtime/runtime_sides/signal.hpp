@@ -36,17 +36,24 @@ struct signal {
   }
 };
 
-/// The 99th percentile.
-inline double p99(std::vector<double> v) {
+/// The value below which `percent` of a hundred lie.
+inline double percentile(std::vector<double> v, std::size_t percent) {
   std::sort(v.begin(), v.end());
-  return v[v.size() * 99 / 100];
+  return v[v.size() * percent / 100];
 }
+
+/// From crashes to the next lives, µs.
+struct restart_figures {
+  double median = 0;
+  double p99 = 0;
+};
+inline restart_figures figures_of(const std::vector<double>& us) { return {percentile(us, 50), percentile(us, 99)}; }
 
 /// Of many children under one parent.
 struct spawn_figures {
   double call_us = 0;     // what one spawn costs the parent
   double running_us = 0;  // from the first spawn until all run, per child
-  double bytes = 0;       // heap, per running child
+  double bytes = 0;       // resident, per running child; true in a fresh process only
 };
 
 }  // namespace horizons::bench
