@@ -37,22 +37,25 @@ std::string to_string(const restart_effect& effect) {
 restart_policy::restart_policy(strategy how, restart_limits limits, std::uint64_t jitter_seed)
     : how_(how), limits_(limits), random_(jitter_seed) {}
 
-std::size_t restart_policy::place_of(const std::string& child) const {
-  auto at = std::find_if(children_.begin(), children_.end(), [&](auto& c) { return c.name == child; });
-  return static_cast<std::size_t>(at - children_.begin());
+restart_policy::place restart_policy::place_of(const std::string& child) {
+  auto at = by_name_.find(child);
+  return at == by_name_.end() ? children_.end() : at->second;
+}
+
+void restart_policy::erase(place at) {
+  by_name_.erase(at->name);
+  children_.erase(at);
 }
 
 void restart_policy::add(std::string child, kit::restart kind, bool significant) {
-  auto at = place_of(child);
-  entry e{std::move(child), kind, significant};
-  if (at < children_.size())
-    children_[at] = std::move(e);
-  else
-    children_.push_back(std::move(e));
+  const auto known = place_of(child);
+  const auto added = children_.insert(known, entry{std::move(child), kind, significant});
+  if (known != children_.end()) erase(known);
+  by_name_.emplace(added->name, added);
 }
 
 void restart_policy::remove(const std::string& child) {
-  std::erase_if(children_, [&](auto& c) { return c.name == child; });
+  if (auto at = place_of(child); at != children_.end()) erase(at);
 }
 
 milliseconds restart_policy::backoff() {
@@ -65,8 +68,8 @@ milliseconds restart_policy::backoff() {
 
 std::vector<restart_effect> restart_policy::step(const child_exited& event, instant now) {
   auto at = place_of(event.child);
-  if (at == children_.size()) return {};
-  auto& child = children_[at];
+  if (at == children_.end()) return {};
+  auto& child = *at;
   if (std::exchange(child.stopping, false)) return {};
   if (!child.alive) return {};
 
@@ -75,7 +78,7 @@ std::vector<restart_effect> restart_policy::step(const child_exited& event, inst
   if (!comes_back) {
     bool ends_all = child.significant;
     child.alive = false;
-    if (child.kind == restart::temporary) children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(at));
+    if (child.kind == restart::temporary) erase(at);
     if (ends_all) return {finish{"significant child " + event.child + " ended"}};
     return {};
   }
@@ -94,28 +97,30 @@ std::vector<restart_effect> restart_policy::step(const child_exited& event, inst
 
 std::vector<restart_effect> restart_policy::renew(const std::string& child) {
   auto at = place_of(child);
-  if (at == children_.size() || children_[at].kind == kit::restart::temporary) return {};
+  if (at == children_.end() || at->kind == kit::restart::temporary) return {};
   return group_restart(at, true, milliseconds{0});
 }
 
 /// Stops those that go down with `at` in reverse order, then starts them in order.
-std::vector<restart_effect> restart_policy::group_restart(std::size_t at, bool stop_it_too, milliseconds delay) {
-  auto first = how_ == strategy::one_for_all ? 0 : at;
-  auto last = how_ == strategy::one_for_one ? at + 1 : children_.size();
+std::vector<restart_effect> restart_policy::group_restart(place at, bool stop_it_too, milliseconds delay) {
+  const auto first = how_ == strategy::one_for_all ? children_.begin() : at;
+  const auto last = how_ == strategy::one_for_one ? std::next(at) : children_.end();
   std::vector<restart_effect> effects;
-  for (auto i = last; i-- > first;) {
-    auto& c = children_[i];
+  for (auto i = last; i != first;) {
+    auto& c = *--i;
     if ((i == at && !stop_it_too) || !c.alive) continue;
     if (!c.stopping) effects.push_back(stop_child{c.name});
     c.stopping = true;
   }
-  for (auto i = first; i < last; ++i) {
-    auto& c = children_[i];
-    if (c.kind == kit::restart::temporary) continue;
-    c.alive = true;
-    effects.push_back(start_child{c.name, delay});
+  for (auto i = first; i != last;) {
+    const auto here = i++;
+    if (here->kind == kit::restart::temporary) {
+      if (here->stopping) erase(here);
+      continue;
+    }
+    here->alive = true;
+    effects.push_back(start_child{here->name, delay});
   }
-  std::erase_if(children_, [&](auto& c) { return c.kind == kit::restart::temporary && c.stopping; });
   return effects;
 }
 

@@ -5,7 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -53,6 +56,8 @@ class restart_policy {
 public:
   /// `jitter_seed` makes the backoff of one supervisor repeatable.
   restart_policy(strategy how, restart_limits limits, std::uint64_t jitter_seed = 0);
+  restart_policy(const restart_policy&) = delete;
+  restart_policy& operator=(const restart_policy&) = delete;
 
   /// In start order. A child that is already known is replaced in its place.
   void add(std::string child, kit::restart kind, bool significant = false);
@@ -74,14 +79,17 @@ private:
     bool alive = true;      // as far as told: running, or about to be started by an effect
     bool stopping = false;  // its next exit was asked for
   };
-  std::size_t place_of(const std::string& child) const;
-  std::vector<restart_effect> group_restart(std::size_t at, bool stop_it_too, milliseconds delay);
+  using place = std::list<entry>::iterator;
+  place place_of(const std::string& child);
+  void erase(place at);
+  std::vector<restart_effect> group_restart(place at, bool stop_it_too, milliseconds delay);
   milliseconds backoff();
 
   strategy how_;
   restart_limits limits_;
-  std::vector<entry> children_;
-  std::deque<instant> restarts_;  // at most restarts_max + 1
+  std::list<entry> children_;                            // in start order
+  std::unordered_map<std::string_view, place> by_name_;  // views into children_
+  std::deque<instant> restarts_;                         // at most restarts_max + 1
   std::uint64_t random_;
 };
 
