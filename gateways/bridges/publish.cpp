@@ -60,7 +60,7 @@ result<void> to_rabbitmq(const rabbitmq_section& section, const std::string& job
       auto told = c.next(1s);
       if (!told) return failure(told.error());
       if (!*told) continue;
-      if (std::holds_alternative<rabbitmq::returned>(**told))
+      if (std::holds_alternative<rabbitmq::returned_ptr>(**told))
         return failure(error_code::unavailable,
                        "no queue takes submissions at " + host.name() + "; is a node with this broker running?");
       if (const auto* closed = std::get_if<rabbitmq::channel_closed>(&**told))

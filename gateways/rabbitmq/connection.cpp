@@ -129,6 +129,7 @@ result<void> connection::login(const endpoint& where) {
 result<std::optional<broker_event>> connection::next(milliseconds wait) {
   const auto now = [&] { return wait > 0ms ? clock::now() : clock::time_point{}; };  // not for each message
   const auto end = now() + wait;
+  const socket_watch::limit limit(watch_, wait + options_.answer_max);
   while (waiting_.empty()) {
     const auto left = std::chrono::ceil<milliseconds>(end - now());
     auto more = read_frame(std::max(left, 0ms));
@@ -150,11 +151,7 @@ result<bool> connection::read_frame(milliseconds wait) {
   if (!broken_.empty()) return failure(lost(broken_));
   amqp_frame_t frame;
   const timeval time = to_timeval(wait);
-  int status;
-  {
-    socket_watch::limit limit(watch_, wait + options_.answer_max);
-    status = amqp_simple_wait_frame_noblock(state_, &frame, &time);
-  }
+  const int status = amqp_simple_wait_frame_noblock(state_, &frame, &time);
   if (status == AMQP_STATUS_TIMEOUT) {
     drained_at_ = clock::now();
     return false;
@@ -172,13 +169,13 @@ result<void> connection::take(const amqp_frame_t& frame) {
   assembly& a = assemblies_[frame.channel];
   if (frame.frame_type == AMQP_FRAME_METHOD) return take_method(frame);
   if (frame.frame_type == AMQP_FRAME_HEARTBEAT) return {};
-  if (a.sort == assembly::what::nothing) return {};  // the rest of a message whose channel was closed
+  if (!a.into) return {};  // the rest of a message whose channel was closed
   if (frame.frame_type == AMQP_FRAME_HEADER && !a.has_header) {
     take_header(a, frame);
   } else if (frame.frame_type == AMQP_FRAME_BODY && a.has_header) {
     const auto part = to_view(frame.payload.body_fragment);
     if (part.size() > a.missing) return failure(lost("a body is longer than its header says"));
-    message& m = message_of(a);
+    message& m = *a.into;
     if (m.fault.empty()) m.body.append(part);
     a.missing -= part.size();
   } else {
@@ -190,7 +187,7 @@ result<void> connection::take(const amqp_frame_t& frame) {
 
 void connection::take_header(assembly& a, const amqp_frame_t& frame) {
   const auto& decoded = *static_cast<amqp_basic_properties_t*>(frame.payload.properties.decoded);
-  message& m = message_of(a);
+  message& m = *a.into;
   m.properties = from_wire(decoded);
   if (decoded._flags & AMQP_BASIC_HEADERS_FLAG) {
     auto headers = read_table(decoded.headers);
@@ -207,17 +204,12 @@ void connection::take_header(assembly& a, const amqp_frame_t& frame) {
     m.body.reserve(a.missing);
 }
 
-message& connection::message_of(assembly& a) {
-  if (auto* d = std::get_if<delivery>(&a.event)) return d->what;
-  return std::get<returned>(a.event).what;
-}
-
 void connection::finish(assembly& a) {
-  if (a.sort == assembly::what::got)
-    got_ = std::move(std::get<delivery>(a.event));
+  a.into = nullptr;
+  if (a.asked_for)
+    got_ = std::move(std::get<delivery_ptr>(a.event));
   else
     waiting_.push_back(std::move(a.event));
-  a.sort = assembly::what::nothing;
 }
 
 result<void> connection::take_method(const amqp_frame_t& frame) {
@@ -226,18 +218,17 @@ result<void> connection::take_method(const amqp_frame_t& frame) {
   switch (frame.payload.method.id) {
     case AMQP_BASIC_DELIVER_METHOD: {
       const auto& m = *static_cast<const amqp_basic_deliver_t*>(decoded);
-      auto& d = a.begin<delivery>(assembly::what::delivered);
+      auto& d = a.begin<delivery>();
       d.channel = frame.channel;
       d.tag = m.delivery_tag;
       d.redelivered = m.redelivered != 0;
-      d.consumer = to_view(m.consumer_tag);
       d.what.exchange = to_view(m.exchange);
       d.what.routing_key = to_view(m.routing_key);
       return {};
     }
     case AMQP_BASIC_RETURN_METHOD: {
       const auto& m = *static_cast<const amqp_basic_return_t*>(decoded);
-      auto& r = a.begin<returned>(assembly::what::returned_);
+      auto& r = a.begin<returned>();
       r.channel = frame.channel;
       r.code = m.reply_code;
       r.text = to_view(m.reply_text);
@@ -264,7 +255,6 @@ result<void> connection::take_method(const amqp_frame_t& frame) {
       const auto& m = *static_cast<const amqp_channel_close_t*>(decoded);
       waiting_.push_back(channel_closed{frame.channel, m.reply_code, std::string(to_view(m.reply_text))});
       amqp_channel_close_ok_t ok{};
-      socket_watch::limit limit(watch_, options_.answer_max);
       amqp_send_method(state_, frame.channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
       a = {};
       return {};
@@ -273,7 +263,6 @@ result<void> connection::take_method(const amqp_frame_t& frame) {
       const auto& m = *static_cast<const amqp_connection_close_t*>(decoded);
       auto why = lost("closed by the broker: " + std::string(to_view(m.reply_text)));
       amqp_connection_close_ok_t ok{};
-      socket_watch::limit limit(watch_, options_.answer_max);
       amqp_send_method(state_, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
       return failure(std::move(why));
     }

@@ -54,6 +54,8 @@ public:
   result<void> confirm_select(std::uint16_t channel);
   /// Both: a channel to publish on.
   result<void> open_confirming(std::uint16_t channel);
+  /// Closes it first: what the broker knew of it is forgotten, numbers of publishes begin anew.
+  result<void> reopen_confirming(std::uint16_t channel);
   result<void> prefetch(std::uint16_t channel, std::uint16_t messages);
 
   // A refusal of the broker (conflict: 406, not_found: 404, forbidden: 403) closes the channel; open it again.
@@ -65,7 +67,8 @@ public:
                     const std::string& routing_key);
   result<void> consume(std::uint16_t channel, const std::string& queue, const std::string& consumer);
   result<void> cancel(std::uint16_t channel, const std::string& consumer);
-  result<std::optional<delivery>> get(std::uint16_t channel, const std::string& queue);
+  /// Null: the queue is empty.
+  result<delivery_ptr> get(std::uint16_t channel, const std::string& queue);
 
   result<void> ack(std::uint16_t channel, std::uint64_t tag, bool multiple = false);
   result<void> nack(std::uint16_t channel, std::uint64_t tag, bool multiple, bool requeue);
@@ -97,26 +100,27 @@ private:
 
   /// A message on its way in: method, header, then bodies.
   struct assembly {
-    enum class what : std::uint8_t { nothing, delivered, returned_, got } sort = what::nothing;
     broker_event event;
+    message* into = nullptr;  // of `event`; null: no message is on its way
     std::uint64_t missing = 0;
     bool has_header = false;
+    bool asked_for = false;  // by get()
 
     template <class Event>
-    Event& begin(what s) {
-      sort = s;
+    Event& begin() {
+      auto& made = *event.emplace<std::unique_ptr<Event>>(std::make_unique<Event>());
+      into = &made.what;
       missing = 0;
-      has_header = false;
-      return event.emplace<Event>();
+      has_header = asked_for = false;
+      return made;
     }
   };
 
   result<void> login(const endpoint& where);
-  result<bool> read_frame(milliseconds wait);
+  result<bool> read_frame(milliseconds wait);  // within a limit of the watch
   result<void> take(const amqp_frame_t& frame);
   result<void> take_method(const amqp_frame_t& frame);
   void take_header(assembly& a, const amqp_frame_t& frame);
-  static message& message_of(assembly& a);
   void finish(assembly& a);
   result<void> answer_of(std::uint16_t channel, const std::string& what);
   error lost(const std::string& why);
@@ -130,7 +134,7 @@ private:
   milliseconds heartbeat_{0};
   std::array<assembly, channels_max> assemblies_;
   std::deque<broker_event> waiting_;  // came while an answer was awaited; bounded by prefetch and confirm window
-  std::optional<delivery> got_;
+  delivery_ptr got_;
   table_builder tables_;
   clock::time_point drained_at_;
   std::string broken_;  // why the connection is lost; empty: it is not

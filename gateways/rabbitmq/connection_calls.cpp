@@ -78,7 +78,9 @@ void connection::close_channel(std::uint16_t channel) {
   std::erase_if(waiting_, [channel](const broker_event& e) {  // what it said before it was closed is of no use
     return std::visit(
         [channel](const auto& each) {
-          if constexpr (requires { each.channel; })
+          if constexpr (requires { each->channel; })
+            return each->channel == channel;
+          else if constexpr (requires { each.channel; })
             return each.channel == channel;
           else
             return false;
@@ -97,6 +99,11 @@ result<void> connection::confirm_select(std::uint16_t channel) {
 result<void> connection::open_confirming(std::uint16_t channel) {
   auto open = open_channel(channel);
   return open ? confirm_select(channel) : open;
+}
+
+result<void> connection::reopen_confirming(std::uint16_t channel) {
+  close_channel(channel);
+  return open_confirming(channel);
 }
 
 result<void> connection::prefetch(std::uint16_t channel, std::uint16_t messages) {
@@ -161,30 +168,27 @@ result<void> connection::cancel(std::uint16_t channel, const std::string& consum
   return answer_of(channel, "ending consumer " + consumer);
 }
 
-result<std::optional<delivery>> connection::get(std::uint16_t channel, const std::string& queue) {
+result<delivery_ptr> connection::get(std::uint16_t channel, const std::string& queue) {
   if (!broken_.empty()) return failure(lost(broken_));
   const auto end = std::chrono::steady_clock::now() + options_.answer_max;
-  amqp_rpc_reply_t reply;
-  {
-    socket_watch::limit limit(watch_, options_.answer_max);
-    reply = amqp_basic_get(state_, channel, to_bytes(queue), 0);
-  }
+  socket_watch::limit limit(watch_, options_.answer_max);
+  const amqp_rpc_reply_t reply = amqp_basic_get(state_, channel, to_bytes(queue), 0);
   if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
     auto answer = answer_of(channel, "reading queue " + queue);
     return failure(answer ? lost("reading queue " + queue) : std::move(answer.error()));
   }
   if (reply.reply.id == AMQP_BASIC_GET_EMPTY_METHOD) {
     amqp_maybe_release_buffers_on_channel(state_, channel);
-    return std::nullopt;
+    return nullptr;
   }
   const auto& ok = *static_cast<amqp_basic_get_ok_t*>(reply.reply.decoded);
-  assemblies_[channel] = {
-      assembly::what::got,
-      delivery{channel,
-               ok.delivery_tag,
-               ok.redelivered != 0,
-               {},
-               {std::string(to_view(ok.exchange)), std::string(to_view(ok.routing_key)), {}, {}, {}}}};
+  auto& coming = assemblies_[channel].begin<delivery>();
+  coming.channel = channel;
+  coming.tag = ok.delivery_tag;
+  coming.redelivered = ok.redelivered != 0;
+  coming.what.exchange = to_view(ok.exchange);
+  coming.what.routing_key = to_view(ok.routing_key);
+  assemblies_[channel].asked_for = true;
   got_.reset();
   while (!got_) {
     const auto left = std::chrono::ceil<milliseconds>(end - std::chrono::steady_clock::now());
@@ -192,7 +196,7 @@ result<std::optional<delivery>> connection::get(std::uint16_t channel, const std
     if (!more) return failure(std::move(more.error()));
     if (!*more) return failure(lost("the message of queue " + queue + " did not come"));
   }
-  return std::exchange(got_, std::nullopt);
+  return std::move(got_);
 }
 
 // -- writing ----------------------------------------------------------------------------------------------------------
@@ -218,6 +222,7 @@ connection::burst::~burst() { cork(connection_.state_, 0); }
 
 result<void> connection::publish(std::uint16_t channel, const message& m, bool mandatory) {
   if (!broken_.empty()) return failure(lost(broken_));
+  socket_watch::limit limit(watch_, options_.answer_max);
   if (std::chrono::steady_clock::now() - drained_at_ > drain_every) {
     while (true) {
       auto more = read_frame(0ms);
@@ -227,7 +232,6 @@ result<void> connection::publish(std::uint16_t channel, const message& m, bool m
   }
   tables_.clear();
   const auto properties = to_wire(m.properties, tables_);
-  socket_watch::limit limit(watch_, options_.answer_max);
   if (const int status = amqp_basic_publish(state_, channel, to_bytes(m.exchange), to_bytes(m.routing_key), mandatory,
                                             0, &properties, to_bytes(m.body));
       status != AMQP_STATUS_OK)

@@ -92,6 +92,12 @@ public:
     act(answer, [this, m, answer] {
       auto seen = look();
       if (!seen) return done(answer, failure(std::move(seen.error())));
+      // On a channel of its own: one that met a queue without a leader refuses for ever (confirm_patience.hpp).
+      if (auto fresh = link_->up()->reopen_confirming(publishing); !fresh) {
+        link_->lost(fresh.error());
+        return done(answer, failure(std::move(fresh.error())));
+      }
+      published_ = 0;
       run_ = std::make_unique<replay_run>(replay_run{m.options, {}, {}, answer});
       for (auto& l : *seen)
         if (run_->report.matched < m.filter.limit && matches(l.letter, m.filter)) choose(l);
@@ -266,7 +272,7 @@ private:
   }
 
   void take(broker_event& e) {
-    if (std::holds_alternative<returned>(e) && run_) {
+    if (std::holds_alternative<returned_ptr>(e) && run_) {
       ++metrics_->dead_letters.returned;
       run_->returned = true;
     } else if (const auto* c = std::get_if<confirmed>(&e); c && run_ && c->tag == published_) {
@@ -315,7 +321,7 @@ private:
   std::set<std::string, std::less<>> parked_;
   std::uint64_t audited_to_ = 0;
   std::unique_ptr<replay_run> run_;
-  std::uint64_t published_ = 0;  // on this connection
+  std::uint64_t published_ = 0;  // on this channel
 };
 
 }  // namespace

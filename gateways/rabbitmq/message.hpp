@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -36,7 +37,6 @@ struct delivery {
   std::uint16_t channel = 0;
   std::uint64_t tag = 0;
   bool redelivered = false;
-  std::string consumer;
   message what;
 };
 
@@ -79,6 +79,10 @@ inline error to_error(const channel_closed& c) {
   return {error_code::unavailable, "channel closed by the broker: " + c.text};
 }
 
-using broker_event = std::variant<delivery, confirmed, returned, cancelled, blocked, unblocked, channel_closed>;
+/// Those with a message in them are handed on by pointer: moving one is a dozen texts.
+using delivery_ptr = std::unique_ptr<delivery>;
+using returned_ptr = std::unique_ptr<returned>;
+
+using broker_event = std::variant<delivery_ptr, confirmed, returned_ptr, cancelled, blocked, unblocked, channel_closed>;
 
 }  // namespace horizons::rabbitmq

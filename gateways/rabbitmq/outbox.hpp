@@ -49,17 +49,29 @@ public:
     for (const auto& l : settled) {
       if (!l) continue;
       open_.erase(id_of(l->text));
-      if (c.stored && !l->returned)
+      if (c.stored && !l->returned) {
+        proven_ = true;
         l->stored();
-      else
+      } else {
         again(l);
+      }
     }
+  }
+
+  /// Before what was refused is sent again: a channel that has stored no letter yet may never do so, see
+  /// confirm_patience.hpp.
+  void renew_unless_proven() {
+    auto* c = link_.up();
+    if (!c || proven_ || ledger_.outstanding() > 0) return;
+    ledger_.reset();
+    if (auto fresh = c->reopen_confirming(channel_); !fresh) link_.lost(fresh.error());
   }
 
   /// The connection is gone, and with it what the letters are about: it is delivered again.
   void clear() {
     ledger_.reset();
     open_.clear();
+    proven_ = false;
     metrics_.unconfirmed = 0;
   }
 
@@ -84,6 +96,7 @@ private:
   link_metrics& metrics_;
   confirm_ledger<letter_ptr> ledger_;
   std::map<std::string, letter_ptr> open_;  // by letter id
+  bool proven_ = false;                     // a queue has taken a letter of this channel
 };
 
 }  // namespace horizons::rabbitmq

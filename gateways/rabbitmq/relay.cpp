@@ -1,10 +1,12 @@
 #include "gateways/rabbitmq/relay.hpp"
 
+#include "gateways/rabbitmq/confirm_patience.hpp"
 #include "gateways/rabbitmq/guarded.hpp"
 #include "gateways/rabbitmq/link.hpp"
 #include "gateways/rabbitmq/relay_flow.hpp"
 #include "gateways/rabbitmq/relay_message.hpp"
 #include "gateways/rabbitmq/topology_keeper.hpp"
+#include "runtime/telemetry/log.hpp"
 
 namespace horizons::rabbitmq {
 
@@ -19,6 +21,7 @@ constexpr std::size_t read_below = 1'500;  // events held: below this the next p
 constexpr std::uint64_t mark_events = 5'000;
 constexpr milliseconds mark_every = 200ms, journal_max = 10s, retry_after = 500ms;
 constexpr milliseconds confirms_at_end_max = 2s, mark_at_end_max = 2s;  // a supervisor gives 5 s
+constexpr milliseconds watch_confirms_every = 100ms;
 constexpr int burst_max = 128;  // messages; then the confirms that have come are read
 
 class relay_actor : public guarded_state<relay_actor> {
@@ -142,6 +145,7 @@ private:
   result<void> up(connection& c) {
     if (auto open = c.open_confirming(publishing); !open) return open;
     if (auto ready = topology_.up(c); !ready) return ready;
+    patience_.opened(self_.now());
     self_.mailbox_executor()(guarded([](relay_actor& me) { me.pump(); }));
     return {};
   }
@@ -154,11 +158,12 @@ private:
 
   /// A broker that answers heartbeats but confirms nothing: its part of a split cluster may not be the one that works.
   void watch_confirms() {
-    self_.after(options_.confirm_max / 4, guarded([](relay_actor& me) { me.watch_confirms(); }));
-    if (!link_->up() || link_->blocked() || !flow_ || flow_->unconfirmed() == 0) return;
-    const auto waited = std::chrono::ceil<milliseconds>(self_.now() - confirmed_at_);
-    if (waited > options_.confirm_max)
-      link_->lost({error_code::timed_out, "nothing was confirmed for " + std::to_string(waited.count()) + " ms"});
+    self_.after(watch_confirms_every, guarded([](relay_actor& me) { me.watch_confirms(); }));
+    if (!link_->up() || !flow_ || flow_->unconfirmed() == 0) return;
+    if (link_->blocked()) return patience_.waits(self_.now());
+    if (!patience_.over(self_.now())) return;
+    link_->lost(
+        {error_code::timed_out, "nothing was confirmed for " + std::to_string(patience_.silence().count()) + " ms"});
   }
 
   void take(broker_event& e) {
@@ -167,14 +172,13 @@ private:
     } else if (const auto* closed = std::get_if<channel_closed>(&e)) {
       topology_.doubt();  // 404: an exchange is gone
       return link_->lost(to_error(*closed));
-    } else if (std::holds_alternative<returned>(e)) {
+    } else if (std::holds_alternative<returned_ptr>(e)) {
       ++metrics_->relay.returned;
     }
     if (!pumping_) pump();
   }
 
   void settle(const confirmed& c) {
-    confirmed_at_ = self_.now();
     std::uint64_t stored = 0;
     const auto before = flow_->unconfirmed();
     const bool known = flow_->settle(c.tag, c.multiple, c.stored, self_.now(), [&](auto took) {
@@ -184,15 +188,23 @@ private:
     metrics_->relay.confirmed += stored;
     metrics_->relay.nacked += before - flow_->unconfirmed() - stored;
     if (!known) return link_->lost({error_code::unavailable, "the broker confirmed what was never published"});
+    if (patience_.settled(c.stored, self_.now())) renew_channel();
     mark_soon();
     leave_when_confirmed();
+  }
+
+  void renew_channel() {
+    log::info("rabbitmq: everything is refused on this channel; opens another", {{"path", self_.path()}});
+    flow_->lost();
+    if (auto fresh = link_->up()->reopen_confirming(publishing); !fresh) return link_->lost(fresh.error());
+    patience_.opened(self_.now());
   }
 
   /// Publishes what may go now; returns how many.
   result<int> send_burst(connection& c) {
     const connection::burst together(c);
     const auto now = self_.now();
-    if (flow_->unconfirmed() == 0) confirmed_at_ = now;
+    if (flow_->unconfirmed() == 0) patience_.waits(now);
     int sent = 0;
     while (sent < burst_max) {
       const event* e = flow_->next(now);
@@ -269,8 +281,8 @@ private:
   std::optional<relay_flow> flow_;
   std::uint64_t epoch_ = 0, marked_to_ = 0;
   bool live_ = false, reading_ = false, marking_ = false, marking_soon_ = false;
+  confirm_patience patience_{options_.confirm_max};
   bool pumping_ = false, resuming_ = false, stopping_ = false, left_ = false;
-  kit::instant confirmed_at_{};  // the last time, or when something began to wait for it
   std::string journal_fault_;
 };
 

@@ -18,7 +18,7 @@ const event* relay_flow::next(instant now) {
     if (ledger_.outstanding() > 0 || now < *resume_at_) return nullptr;
     resume_at_.reset();
   }
-  if (ledger_.outstanding() >= window_) return nullptr;
+  if (ledger_.outstanding() >= window()) return nullptr;
   while (cursor_ < first_ + slots_.size() && slots_[cursor_ - first_].state != slot::waiting) ++cursor_;
   return cursor_ < first_ + slots_.size() ? &slots_[cursor_ - first_].get() : nullptr;
 }
@@ -39,6 +39,7 @@ void relay_flow::lost() {
   for (const flight& f : ledger_.reset()) again(f.slot);
   resume_at_.reset();
   backoff_ = backoff_first;
+  proven_ = false;
 }
 
 void relay_flow::again(std::uint64_t number) {

@@ -3,6 +3,7 @@
 // connection those without a confirmation are sent again.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -22,6 +23,8 @@ public:
   using page = std::shared_ptr<const journal::event_list>;
 
   static constexpr std::size_t held_max = 5'000;  // events in memory
+  /// The window of a channel on which nothing is stored yet: it may turn out that nothing ever will be.
+  static constexpr std::size_t trial_window = 32;
   static constexpr milliseconds backoff_first{10}, backoff_max{1'000};
 
   /// `position`: everything up to it is done.
@@ -45,6 +48,7 @@ public:
     const bool known = ledger_.settle(tag, multiple, [&](flight&& f) {
       if (stored) {
         slots_[f.slot - first_].state = slot::done;
+        proven_ = true;
         confirmed(now - f.since);
       } else {
         refused = true;
@@ -57,7 +61,7 @@ public:
     return known;
   }
 
-  /// The connection is gone: what was not confirmed goes out again.
+  /// The channel is gone: what was not confirmed goes out again.
   void lost();
 
   std::uint64_t held_to() const { return held_to_; }  // position of the last event taken in
@@ -81,6 +85,7 @@ private:
   void again(std::uint64_t slot);
   void back_off(instant now);
   void drop_done();
+  std::size_t window() const { return proven_ ? window_ : std::min(window_, trial_window); }
 
   std::deque<slot> slots_;
   std::uint64_t first_ = 0;   // number of slots_.front()
@@ -88,6 +93,7 @@ private:
   confirm_ledger<flight> ledger_;
   std::uint64_t held_to_, done_to_;
   std::size_t window_;
+  bool proven_ = false;               // something was stored on this channel
   std::optional<instant> resume_at_;  // after a refusal: nothing goes out until all in flight is settled and it is due
   milliseconds backoff_ = backoff_first;
 };

@@ -30,9 +30,9 @@ constexpr milliseconds stop_max = 3s;
 
 /// One delivery while it is worked on.
 struct work {
-  delivery d;
+  delivery_ptr d;
   std::optional<submission> read;  // nullopt: given to the house; what is tried again is read again
-  std::string lane, job_id;
+  std::uint64_t lane = 0;
   std::uint64_t generation = 0;  // of the connection it came by
   int attempts = 0;
   std::optional<kit::answered_flow::ticket> credit;  // while the house has it
@@ -110,8 +110,8 @@ private:
   }
 
   void take(broker_event& e) {
-    std::visit(overloaded{[this](delivery& d) { receive(std::move(d)); }, [this](const confirmed& c) { settle(c); },
-                          [this](const returned& r) { outbox_->mark_returned(r); },
+    std::visit(overloaded{[this](delivery_ptr& d) { receive(std::move(d)); }, [this](const confirmed& c) { settle(c); },
+                          [this](const returned_ptr& r) { outbox_->mark_returned(*r); },
                           [this](const cancelled&) { consume_again(); },
                           [this](const channel_closed& c) { link_->lost(to_error(c)); }, [](const auto&) {}},
                e);
@@ -130,11 +130,11 @@ private:
 
   // -- a message ------------------------------------------------------------------------------------------------------
 
-  void receive(delivery d) {
+  void receive(delivery_ptr d) {
     ++metrics_->source.delivered;
-    if (d.redelivered) ++metrics_->source.redelivered;
+    if (d->redelivered) ++metrics_->source.redelivered;
     if (stopping_) return;  // it stays unacknowledged and goes to somebody else
-    if (!acks_->delivered(d.tag))
+    if (!acks_->delivered(d->tag))
       return link_->lost({error_code::unavailable, "the broker numbers deliveries out of order"});
     auto w = std::make_shared<work>();
     w->began = self_.now();
@@ -142,13 +142,11 @@ private:
     w->d = std::move(d);
     if (!read(w)) return;
     w->lane = w->read->lane;
-    const auto& incoming = w->read->what;
-    w->job_id = incoming.what.job_id.empty() ? incoming.fallback_job_id : incoming.what.job_id;
     if (lanes_.add(w->lane, w)) begin(w);
   }
 
   bool read(const work_ptr& w) {
-    auto read = read_submission(w->d.what);
+    auto read = read_submission(w->d->what);
     if (auto* no = std::get_if<refusal>(&read)) {
       refuse(w, no->reason, no->why);
       return false;
@@ -160,18 +158,19 @@ private:
   void begin(const work_ptr& w) {
     if (!w->read && !read(w)) return;
     if (!flow_.open()) return waiting_.push_back(w);  // for an answer to another one
-    w->credit = flow_.take(w->d.what.body.size());
+    w->credit = flow_.take(w->d->what.body.size());
     ++w->attempts;
-    auto incoming = std::move(w->read->what);
-    w->read.reset();
-    services_.handle(std::move(incoming), [answers = answers_, w](result<bridges::handled> r) {
+    services_.handle(std::move(w->read->what), [answers = answers_, w](result<bridges::handled> r) {
       answers->put({w, std::move(r)});
     });
+    w->read.reset();
   }
 
   void take_answers() {
-    for (auto& each : answers_->take())
+    answers_->take(taken_);
+    for (auto& each : taken_)
       if (each.w->generation == generation_) handled(each.w, std::move(each.how));
+    taken_.clear();
   }
 
   void handled(const work_ptr& w, result<bridges::handled> r) {
@@ -189,7 +188,7 @@ private:
     if (!r && bridges::may_pass(r.error().code)) return try_again(w, r.error());
     if (r) {
       count(r->what);
-      answer(w, [&] { return accepted(w->d.what.properties, r->job); });
+      answer(w, [&] { return accepted(w->d->what.properties, r->job); });
       finish(w);
     } else {
       refuse(w, std::string(to_string(r.error().code)), r.error());
@@ -231,14 +230,14 @@ private:
     all.insert(all.begin(), w);
     for (const auto& each : all) {
       std::erase(waiting_, each);
-      if (!link_->up() || !acks_->withdrawn(each->d.tag)) continue;
+      if (!link_->up() || !acks_->withdrawn(each->d->tag)) continue;
       ++metrics_->source.requeued;
-      if (auto done = link_->up()->nack(consuming, each->d.tag, false, true); !done) return link_->lost(done.error());
+      if (auto done = link_->up()->nack(consuming, each->d->tag, false, true); !done) return link_->lost(done.error());
     }
   }
 
   void finish(const work_ptr& w) {
-    acks_->finished(w->d.tag);
+    acks_->finished(w->d->tag);
     if (stopping_) leave_when_acknowledged();
   }
 
@@ -247,22 +246,22 @@ private:
   void refuse(const work_ptr& w, const std::string& reason, const error& why) {
     if (w->first_failed_at == timestamp{}) w->first_failed_at = self_.utc();
     log::warn("rabbitmq: a submission is refused",
-              {{"reason", reason}, {"error", why.text}, {"message_id", w->d.what.properties.message_id}});
-    answer(w, [&] { return refused(w->d.what.properties, reason, why); });
-    if (!w->d.what.fault.empty()) return reject(w);  // it is not here as a whole: the broker moves it
+              {{"reason", reason}, {"error", why.text}, {"message_id", w->d->what.properties.message_id}});
+    answer(w, [&] { return refused(w->d->what.properties, reason, why); });
+    if (!w->d->what.fault.empty()) return reject(w);  // it is not here as a whole: the broker moves it
     if (!options_.dlq_enabled) {
       ++metrics_->dropped;
       return finish(w);
     }
     auto l = std::make_shared<outbox::letter>();
-    l->text = to_letter(w->d.what,
+    l->text = to_letter(w->d->what,
                         {.letter_id = make_ulid(self_.utc()),
                          .reason = reason,
                          .error = why.text,
                          .attempts = std::max(w->attempts, 1),
                          .first_failed_at = w->first_failed_at,
                          .last_failed_at = self_.utc(),
-                         .job_id = w->job_id},
+                         .job_id = job_of(w->d->what)},
                         options_.hosts.front().user);
     l->stored = [this, w] {
       ++metrics_->dead_lettered;
@@ -273,15 +272,18 @@ private:
 
   void reject(const work_ptr& w) {
     auto* c = link_->up();
-    if (!c || !acks_->withdrawn(w->d.tag)) return;
+    if (!c || !acks_->withdrawn(w->d->tag)) return;
     ++(options_.dlq_enabled ? metrics_->dead_lettered : metrics_->dropped);
-    if (auto done = c->nack(consuming, w->d.tag, false, false); !done) link_->lost(done.error());
+    if (auto done = c->nack(consuming, w->d->tag, false, false); !done) link_->lost(done.error());
   }
 
   void settle(const confirmed& c) {
     outbox_->settle(c, [this](const outbox::letter_ptr& l) {
       if (l->returned) declare_soon();  // job-dlq, or its binding, is gone
-      after(letter_retry, [l](source_actor& me) { me.outbox_->send(l); });
+      after(letter_retry, [l](source_actor& me) {
+        me.outbox_->renew_unless_proven();
+        me.outbox_->send(l);
+      });
     });
   }
 
@@ -294,7 +296,7 @@ private:
 
   /// Nobody there to hear it: the answer is lost, the job is not.
   void answer(const work_ptr& w, const std::function<message()>& made) {
-    if (!w->d.what.properties.reply_to.empty() && outbox_->answer(made())) ++metrics_->replies;
+    if (!w->d->what.properties.reply_to.empty() && outbox_->answer(made())) ++metrics_->replies;
   }
 
   // -- the end --------------------------------------------------------------------------------------------------------
@@ -336,6 +338,7 @@ private:
   std::optional<outbox> outbox_;
   std::shared_ptr<acknowledgements> acks_;
   std::shared_ptr<inbox<answered>> answers_;
+  std::vector<answered> taken_;   // of them, while they are gone through
   std::uint64_t generation_ = 0;  // of the connection: what belongs to an older one is dropped
   std::string consumer_;
   int consumers_ = 0;

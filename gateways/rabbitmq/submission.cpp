@@ -18,28 +18,45 @@ namespace {
 
 refusal poison(error why) { return {"poison", std::move(why)}; }
 
-/// What of a message counts, whichever way it was wrapped.
+/// What of a message counts, whichever way it was wrapped. Filled in place: it looks into the message, or into `event`.
 struct unwrapped {
-  std::string content_type, body, name, correlation_id, traceparent;
+  std::string_view content_type, body, correlation_id, name;
+  std::string traceparent;
+  cloud_event event;
+  std::string name_of_event;
+
+  result<void> read(const message& m) {
+    const auto& p = m.properties;
+    const header_list headers = to_headers(p.headers);
+    content_type = p.content_type;
+    body = m.body;
+    name = p.message_id;
+    correlation_id = p.correlation_id;
+    traceparent = text_of(p.headers, "traceparent");
+    return is_cloudevents(content_type, headers) ? read_event(headers) : result<void>{};
+  }
+
+private:
+  result<void> read_event(const header_list& headers) {
+    auto e = read_cloudevents(content_type, headers, body);
+    if (!e) return failure(std::move(e.error()));
+    if (!e->data) return failure(error_code::unreadable, "the CloudEvent has no data; expected a command");
+    event = std::move(*e);
+    content_type = event.data_content_type;
+    body = *event.data;
+    if (name.empty()) name = name_of_event = event.source + "\n" + event.id;
+    if (const auto* id = event.extension("correlationid"); id && correlation_id.empty()) correlation_id = *id;
+    if (const auto* trace = event.extension("traceparent"); trace && traceparent.empty()) traceparent = *trace;
+    return {};
+  }
 };
 
-result<unwrapped> unwrap(const message& m) {
-  const auto& p = m.properties;
-  const header_list headers = to_headers(p.headers);
-  if (!is_cloudevents(p.content_type, headers))
-    return unwrapped{p.content_type, m.body, p.message_id, p.correlation_id, text_of(p.headers, "traceparent")};
-  auto e = read_cloudevents(p.content_type, headers, m.body);
-  if (!e) return failure(std::move(e.error()));
-  if (!e->data) return failure(error_code::unreadable, "the CloudEvent has no data; expected a command");
-  unwrapped u{e->data_content_type, std::move(*e->data), p.message_id, p.correlation_id,
-              text_of(p.headers, "traceparent")};
-  if (u.name.empty()) u.name = e->source + "\n" + e->id;
-  if (const auto* id = e->extension("correlationid"); id && u.correlation_id.empty()) u.correlation_id = *id;
-  if (const auto* trace = e->extension("traceparent"); trace && u.traceparent.empty()) u.traceparent = *trace;
-  return u;
+std::uint64_t lane_of(const std::string& tenant, const std::string& job) {
+  const std::hash<std::string> hash;
+  return hash(tenant) * 31 + hash(job);
 }
 
-bool names_priority(std::string_view content_type, const std::string& body) {
+bool names_priority(std::string_view content_type, std::string_view body) {
   const auto format = format_of(content_type, body);
   const json value = format && *format == message_format::msgpack ? json::from_msgpack(body, true, false)
                                                                   : json::parse(body, nullptr, false);
@@ -68,23 +85,30 @@ std::string traceparent_of(const message& m) {
   return {};
 }
 
+std::string job_of(const message& m) {
+  auto read = read_submission(m);
+  auto* s = std::get_if<submission>(&read);
+  if (!s) return {};
+  return s->what.what.job_id.empty() ? std::move(s->what.fallback_job_id) : std::move(s->what.what.job_id);
+}
+
 std::variant<submission, refusal> read_submission(const message& m) {
   if (!m.fault.empty()) return poison({error_code::limit_exceeded, m.fault});
   const auto& p = m.properties;
   if (!p.content_encoding.empty() && p.content_encoding != "identity" && p.content_encoding != "utf-8")
     return poison({error_code::invalid_argument,
                    "content_encoding " + quote(p.content_encoding) + " is not read here; send the body as it is"});
-  auto u = unwrap(m);
-  if (!u) return poison(std::move(u.error()));
-  auto c = decode_unchecked_command(u->content_type, u->body);  // the house checks it
+  unwrapped u;
+  if (auto readable = u.read(m); !readable) return poison(std::move(readable.error()));
+  auto c = decode_unchecked_command(u.content_type, u.body);  // the house checks it
   if (!c) return poison(std::move(c.error()));
 
   submission s;
   s.what.proven_user = p.user_id;
   const std::string& user = p.user_id.empty() ? c->user_id : p.user_id;
   if (c->command_name == "submit" && c->job_id.empty()) {
-    if (!u->name.empty())
-      s.what.fallback_job_id = derived_job_id(c->tenant, user, u->name);
+    if (!u.name.empty())
+      s.what.fallback_job_id = derived_job_id(c->tenant, user, std::string(u.name));
     else if (!c->idempotency_key.empty())
       s.what.fallback_job_id = derived_job_id(c->tenant, user, "key\n" + c->idempotency_key);
     else
@@ -94,10 +118,10 @@ std::variant<submission, refusal> read_submission(const message& m) {
            "the message has no message_id, job_id or idempotency_key: a repeat of it could not be told from a "
            "new job; set one of them"}};
   }
-  if (p.priority && !names_priority(u->content_type, u->body)) c->priority = from_amqp_priority(*p.priority);
-  if (c->correlation_id.empty() && text_fault(u->correlation_id).empty()) c->correlation_id = u->correlation_id;
-  if (is_traceparent(u->traceparent)) s.what.traceparent = std::move(u->traceparent);
-  s.lane = c->tenant + '\0' + (c->job_id.empty() ? s.what.fallback_job_id : c->job_id);
+  if (p.priority && !names_priority(u.content_type, u.body)) c->priority = from_amqp_priority(*p.priority);
+  if (c->correlation_id.empty() && text_fault(u.correlation_id).empty()) c->correlation_id = u.correlation_id;
+  if (is_traceparent(u.traceparent)) s.what.traceparent = std::move(u.traceparent);
+  s.lane = lane_of(c->tenant, c->job_id.empty() ? s.what.fallback_job_id : c->job_id);
   s.what.what = std::move(*c);
   return s;
 }

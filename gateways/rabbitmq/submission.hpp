@@ -1,6 +1,7 @@
 // From a message of job-submissions to a command of the house, or to the reason why not. Pure.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <variant>
 
@@ -11,7 +12,7 @@ namespace horizons::rabbitmq {
 
 struct submission {
   bridges::incoming what;
-  std::string lane;  // messages of one lane are worked on one after the other
+  std::uint64_t lane = 0;  // of its job; messages of one lane are worked on one after the other
 };
 
 /// What cannot be used.
@@ -27,7 +28,10 @@ struct refusal {
 /// user.
 std::variant<submission, refusal> read_submission(const message& m);
 
-/// What can be said about a message that cannot be read: its job, user and trace, as far as they are there.
+/// Which job a message is about; empty: it cannot be read.
+std::string job_of(const message& m);
+
+/// The trace that a message names, or empty.
 std::string traceparent_of(const message& m);
 
 /// "amqp-" and 40 hexadecimal digits: a job id from whatever names a message.

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace horizons::rabbitmq {
 
@@ -20,7 +20,7 @@ public:
   /// There was no room for it. Returns the pause after which ask() is due; nullopt: that is being waited for already.
   std::optional<milliseconds> wait(const Item& item) {
     if (item == asker_) {
-      waiting_.push_front(std::exchange(asker_, nullptr));
+      waiting_.insert(waiting_.begin(), std::exchange(asker_, nullptr));
     } else {
       waiting_.push_back(item);
     }
@@ -34,12 +34,12 @@ public:
     pausing_ = false;
     if (waiting_.empty()) return nullptr;
     asker_ = std::move(waiting_.front());
-    waiting_.pop_front();
+    waiting_.erase(waiting_.begin());
     return asker_;
   }
 
   /// It has an answer, whichever. If it was the one that asked: all others, in order, for whom there may be room now.
-  std::deque<Item> answered(const Item& item) {
+  std::vector<Item> answered(const Item& item) {
     if (item != asker_) return {};
     asker_ = nullptr;
     pause_ = pause_first;
@@ -49,7 +49,7 @@ public:
   bool empty() const { return waiting_.empty() && !asker_; }
 
 private:
-  std::deque<Item> waiting_;
+  std::vector<Item> waiting_;
   Item asker_ = nullptr;
   bool pausing_ = false;
   milliseconds pause_ = pause_first;

@@ -17,11 +17,18 @@ namespace {
 constexpr std::size_t headers_max = 128;
 constexpr std::string_view structured_type = "application/cloudevents";
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
 std::string lower(std::string_view text) {
   std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  for (char& c : out) c = lower(c);
   return out;
+}
+
+/// In any case; nothing is copied: every message of a broker is asked.
+bool starts_with(std::string_view text, std::string_view lower_case) {
+  return text.size() >= lower_case.size() &&
+         std::equal(lower_case.begin(), lower_case.end(), text.begin(), [](char l, char t) { return l == lower(t); });
 }
 
 /// The attributes and extensions of an event, in the order in which they are sent.
@@ -47,7 +54,7 @@ header_list attributes_of(const event& e, const cloudevents_origin& origin) {
   return all;
 }
 
-bool is_structured(std::string_view content_type) { return lower(content_type).starts_with(structured_type); }
+bool is_structured(std::string_view content_type) { return starts_with(content_type, structured_type); }
 
 tl::unexpected<error> unreadable(std::string text) {
   return failure(error_code::unreadable, "CloudEvent: " + std::move(text));
@@ -111,9 +118,8 @@ struct attribute_reader {
 /// The attribute's name in a header, and which of the prefixes it has; empty: no attribute.
 std::pair<std::string, int> attribute_in(std::string_view header) {
   static constexpr std::array<std::string_view, 4> prefixes{"ce-", "ce_", "cloudevents:", "cloudevents_"};
-  const std::string name = lower(header);
   for (std::size_t i = 0; i < prefixes.size(); ++i)
-    if (name.starts_with(prefixes[i])) return {name.substr(prefixes[i].size()), static_cast<int>(i)};
+    if (starts_with(header, prefixes[i])) return {lower(header.substr(prefixes[i].size())), static_cast<int>(i)};
   return {};
 }
 

@@ -106,6 +106,10 @@ public:
     pid_t pid = 0;
     if (in >> pid && pid > 1) ::kill(-pid, number);  // it leads a group of its own
   }
+  /// `services node rabbitmq N ORDER` (kill, freeze, partition …); what it complained of, or empty.
+  std::string rabbitmq_node(int n, const std::string& order) const {
+    return services("node rabbitmq " + std::to_string(n) + " " + order).second;
+  }
   /// Kills it, if it still runs, and starts it again on its data.
   bool restart(const std::string& process) const { return services("restart " + process).first == 0; }
 

@@ -144,9 +144,9 @@ public:
         ADD_FAILURE() << (event ? "no confirm" : event.error().text);
         return false;
       }
-      if (std::holds_alternative<returned>(**event)) came_back = true;
+      if (std::holds_alternative<returned_ptr>(**event)) came_back = true;
       if (const auto* c = std::get_if<confirmed>(&**event)) return c->stored && !came_back;
-      if (auto* d = std::get_if<delivery>(&**event)) deliveries.push_back(std::move(*d));
+      if (auto* d = std::get_if<delivery_ptr>(&**event)) deliveries.push_back(std::move(**d));
     }
   }
   bool submit(const std::string& body, const properties& p = {}) {
@@ -167,18 +167,18 @@ public:
   }
   /// The next message of a queue, waiting for it; it is acknowledged.
   std::optional<message> take(const std::string& queue, std::chrono::milliseconds limit = 20s) {
-    const auto end = std::chrono::steady_clock::now() + limit;
-    do {
-      auto got = c_->get(2, queue);
-      if (!got) {
-        if (!c_->open_channel(2)) return std::nullopt;
-      } else if (*got) {
-        EXPECT_TRUE(c_->ack(2, (**got).tag));
-        return std::move((**got).what);
-      }
-      std::this_thread::sleep_for(10ms);
-    } while (std::chrono::steady_clock::now() < end);
-    return std::nullopt;
+    std::optional<message> taken;
+    eventually(
+        [&] {
+          auto got = c_->get(2, queue);
+          if (!got) return !c_->open_channel(2);  // the queue is not there, or the connection is not
+          if (!*got) return false;
+          EXPECT_TRUE(c_->ack(2, (**got).tag));
+          taken = std::move((**got).what);
+          return true;
+        },
+        limit);
+    return taken;
   }
   /// What consumers of channel 2 get.
   std::optional<delivery> next_delivery(std::chrono::milliseconds limit = 20s) {
@@ -191,7 +191,7 @@ public:
           return std::nullopt;
         }
         if (!*event) continue;
-        if (auto* d = std::get_if<delivery>(&**event)) return std::move(*d);
+        if (auto* d = std::get_if<delivery_ptr>(&**event)) return std::move(**d);
       }
       return std::nullopt;
     }

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "gateways/rabbitmq/confirm_ledger.hpp"
+#include "gateways/rabbitmq/confirm_patience.hpp"
 #include "gateways/rabbitmq/delivery_ledger.hpp"
 #include "gateways/rabbitmq/inbox.hpp"
 #include "gateways/rabbitmq/lanes.hpp"
@@ -150,12 +151,12 @@ TEST(RabbitmqDeliveryLedger, OneFrameForManyFinishedInOrder) {
 TEST(RabbitmqLanes, KeepOrderPerKey) {
   std::mt19937 random(11);
   lanes<int> all;
-  std::map<std::string, int> running, last;
-  std::vector<std::string> busy;
+  std::map<std::uint64_t, int> running, last;
+  std::vector<std::uint64_t> busy;
   int items = 0;
   for (int step = 0; step < 5'000; ++step) {
     if (random() % 2 == 0) {
-      const std::string key = "job" + std::to_string(random() % 7);
+      const std::uint64_t key = random() % 7;
       if (all.add(key, ++items)) {
         ASSERT_FALSE(running.contains(key));
         running[key] = items;
@@ -163,7 +164,7 @@ TEST(RabbitmqLanes, KeepOrderPerKey) {
       }
     } else if (!busy.empty()) {
       const auto at = busy.begin() + static_cast<long>(random() % busy.size());
-      const std::string key = *at;
+      const auto key = *at;
       ASSERT_GT(running[key], last[key]);
       last[key] = running[key];
       if (const auto next = all.done(key)) {
@@ -179,13 +180,42 @@ TEST(RabbitmqLanes, KeepOrderPerKey) {
 
 TEST(RabbitmqLanes, GivesUpWhatWaitsInOrder) {
   lanes<int> all;
-  EXPECT_TRUE(all.add("a", 1));
-  EXPECT_FALSE(all.add("a", 2));
-  EXPECT_FALSE(all.add("a", 3));
-  EXPECT_TRUE(all.add("b", 4));
-  EXPECT_EQ(all.give_up("a"), (std::vector<int>{2, 3}));
-  EXPECT_EQ(all.done("a"), std::nullopt);
+  EXPECT_TRUE(all.add(1, 1));
+  EXPECT_FALSE(all.add(1, 2));
+  EXPECT_FALSE(all.add(1, 3));
+  EXPECT_TRUE(all.add(2, 4));
+  EXPECT_EQ(all.give_up(1), (std::vector<int>{2, 3}));
+  EXPECT_EQ(all.done(1), std::nullopt);
   EXPECT_EQ(all.size(), 1u);
+}
+
+TEST(RabbitmqConfirmPatience, AChannelThatOnlyRefusesIsOpenedAnewEachTimeLater) {
+  confirm_patience patience(10s);
+  auto now = std::chrono::steady_clock::time_point{} + 1h;
+  for (const auto pause : {300ms, 600ms, 1'200ms, 2'400ms, 4'800ms, 5'000ms, 5'000ms}) {
+    patience.opened(now);
+    EXPECT_FALSE(patience.settled(false, now + pause - 1ms));
+    EXPECT_TRUE(patience.settled(false, now + pause));
+    now += pause;
+  }
+  patience.opened(now);
+  EXPECT_FALSE(patience.settled(true, now + 1h)) << "it stores";
+  EXPECT_FALSE(patience.settled(false, now + 2h)) << "it has stored: this passes, on the same channel";
+  patience.opened(now);
+  EXPECT_TRUE(patience.settled(false, now + 300ms)) << "after a channel that stored the pauses begin anew";
+}
+
+TEST(RabbitmqConfirmPatience, SilenceCountsFromTheLastWordOrTheFirstThatWaits) {
+  confirm_patience patience(10s);
+  const auto now = std::chrono::steady_clock::time_point{} + 1h;
+  patience.opened(now);
+  EXPECT_FALSE(patience.over(now + 10s));
+  EXPECT_TRUE(patience.over(now + 10s + 1ms));
+  patience.waits(now + 60s);  // nothing was under way before
+  EXPECT_FALSE(patience.over(now + 70s));
+  patience.settled(false, now + 65s);
+  EXPECT_FALSE(patience.over(now + 75s));
+  EXPECT_TRUE(patience.over(now + 76s));
 }
 
 TEST(RabbitmqWaitingRoom, OneAsksForAll) {
@@ -201,7 +231,7 @@ TEST(RabbitmqWaitingRoom, OneAsksForAll) {
   EXPECT_TRUE(room.answered(all[1]).empty()) << "it has not asked";
   EXPECT_EQ(room.ask(), all[0]) << "the first one stays the first";
   EXPECT_FALSE(room.empty());
-  EXPECT_EQ(room.answered(all[0]), (std::deque<item>{all[1], all[2]}));
+  EXPECT_EQ(room.answered(all[0]), (std::vector<item>{all[1], all[2]}));
   EXPECT_TRUE(room.empty());
   EXPECT_EQ(room.wait(all[1]), 100ms) << "after an answer the pauses begin anew";
 }
@@ -221,7 +251,8 @@ TEST(RabbitmqInbox, WakesOncePerHandful) {
   last.fill(-1);
   int handfuls = 0;
   while (seen.size() < threads * each) {
-    const auto some = all.take();
+    std::vector<int> some;
+    all.take(some);
     handfuls += !some.empty();
     for (const int item : some) {
       ASSERT_GT(item, last[static_cast<std::size_t>(item / each)]) << "out of order";

@@ -55,6 +55,7 @@ public:
   /// Asked before anything is stored; an error is the answer.
   std::function<result<void>(const bridges::incoming&)> before;
 
+  bool keeps_commands = true;
   std::vector<bridges::incoming> handled_commands() const {
     const std::lock_guard lock(mutex_);
     return commands_;
@@ -108,7 +109,7 @@ public:
 
 private:
   void handle(bridges::incoming in, bridges::callback<bridges::handled> then) {
-    {
+    if (keeps_commands) {
       const std::lock_guard lock(mutex_);
       commands_.push_back(in);
     }

@@ -59,6 +59,22 @@ TEST(RelayFlow, ARefusalWaitsUntilTheWindowIsEmptyAndThePauseIsOver) {
   EXPECT_EQ(flow.done_to(), 3u);
 }
 
+TEST(RelayFlow, AFreshChannelIsTriedWithFew) {
+  relay_flow flow(0, 100);
+  const relay_flow::instant now{};
+  ASSERT_EQ(flow.offer(page_of(1, 300), 0), relay_flow::offered::taken);
+  const auto send_all = [&] {
+    while (flow.next(now)) flow.sent(now);
+    return flow.unconfirmed();
+  };
+  EXPECT_EQ(send_all(), relay_flow::trial_window);
+  EXPECT_TRUE(flow.settle(1, false, true, now, nothing));
+  EXPECT_EQ(send_all(), 100u);
+  flow.lost();
+  EXPECT_EQ(send_all(), relay_flow::trial_window);
+  EXPECT_EQ(flow.done_to(), 1u);
+}
+
 /// A broker that confirms in any order, several at once, refuses now and then, and loses connections. In the end every
 /// event was stored; in each connection they were sent in order; done_to never ran ahead of what was stored.
 TEST(RelayFlow, NothingIsSkippedWhateverTheBrokerDoes) {

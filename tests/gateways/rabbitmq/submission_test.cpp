@@ -37,7 +37,6 @@ TEST(RabbitmqSubmission, AJobIdOfItsOwnIsKept) {
   const auto s = read(submit(R"({"job_id":"j1","agent":"alpha-cal","tenant":"t"})", {.message_id = "m"}));
   EXPECT_EQ(s.what.what.job_id, "j1");
   EXPECT_EQ(s.what.fallback_job_id, "");
-  EXPECT_EQ(s.lane, std::string("t\0j1", 4));
 }
 
 TEST(RabbitmqSubmission, AJobIdIsDerivedFromTheMessageAlwaysTheSame) {
