@@ -1,234 +1,22 @@
 // The RabbitMQ bridge beside a bare rabbitmq-c program with the same guarantees (persistent messages, publisher
 // confirms within the same window, manual acknowledgements with the same prefetch) and beside amqplib on Node: the same
 // cluster, the same messages, in turns.
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdlib>
-#include <filesystem>
-#include <mutex>
-#include <optional>
 #include <thread>
-#include <unordered_map>
 
 #include "bench/gateways/rabbitmq_bare.hpp"
+#include "bench/gateways/rabbitmq_failover.hpp"
+#include "bench/gateways/rabbitmq_subject.hpp"
 #include "bench/report.hpp"
-#include "gateways/rabbitmq/relay.hpp"
 #include "gateways/rabbitmq/relay_message.hpp"
-#include "gateways/rabbitmq/source.hpp"
 #include "gateways/rabbitmq/topology.hpp"
-#include "messages/ulid.hpp"
-#include "runtime/journal/memory_store.hpp"
-#include "runtime/kit/system.hpp"
-#include "runtime/telemetry/log.hpp"
 
 using namespace horizons;
 using namespace horizons::rabbitmq;
-using namespace std::chrono_literals;
 
 namespace {
-
-constexpr std::uint16_t prefetch = 1'000;
-constexpr std::size_t window = 1'000;
-
-double cpu_seconds() {
-  rusage r{};
-  ::getrusage(RUSAGE_SELF, &r);
-  const auto s = [](const timeval& t) { return double(t.tv_sec) + double(t.tv_usec) * 1e-6; };
-  return s(r.ru_utime) + s(r.ru_stime);
-}
-
-void wait_until(const std::function<bool()>& condition, const char* what) {
-  const auto end = std::chrono::steady_clock::now() + 120s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) {
-      std::fprintf(stderr, "rabbitmq bench: %s did not happen within 120 s\n", what);
-      std::exit(1);
-    }
-    std::this_thread::sleep_for(1ms);
-  }
-}
-
-std::vector<event> events_of(std::size_t count, std::size_t first = 0) {
-  std::vector<event> all(count);
-  const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  for (std::size_t i = 0; i < count; ++i) {
-    all[i].event_id = make_ulid(now);
-    all[i].time = now;
-    all[i].job_id = "bench-" + std::to_string(first + i);
-    all[i].sequence = 1;
-    all[i].user_id = "ada";
-    all[i].data = job_progress{.progress = 0.5, .stage = "gridding", .eta_s = 12.5};
-  }
-  return all;
-}
-
-/// A journal in memory with its actors.
-struct journal_actors {
-  explicit journal_actors(const std::string& name) : kept(name), url("memory:" + name) {
-    services.writer = system.spawn_blocking<journal::writer_api>(
-        {.name = "journal", .limits = {.messages_max = 1'000'000, .bytes_max = std::size_t{4} << 30}},
-        journal::journal_writer([u = url] {
-          return journal::open_store(u, {"bench", "localhost", {}});
-        }));
-    services.reader = system.spawn_blocking<journal::reader_api>(
-        {.name = "reader"}, journal::journal_reader([u = url] { return journal::open_reader(u); }));
-    services.node_id = "bench";
-  }
-  ~journal_actors() { system.shutdown(10s); }
-  void append(std::vector<event> events) {
-    journal::batch b;
-    b.events = std::move(events);
-    if (auto r = system.ask(services.writer, journal::append{std::move(b)}, 60s); !r) {
-      std::fprintf(stderr, "rabbitmq bench: %s\n", r.error().text.c_str());
-      std::exit(1);
-    }
-  }
-  journal::memory_journal kept;
-  std::string url;
-  kit::system system;
-  bridges::services services;
-};
-
-/// On one node, as its peers are: which node leads the queues makes a difference of its own.
-options options_of(const std::vector<std::string>& urls, queue_kind kind) {
-  auto o = options_from({.urls = {urls.front()}, .prefetch = prefetch}, "bench").value();
-  o.kind = kind;
-  o.window = window;
-  return o;
-}
-
-/// Events per second and CPU seconds of this process per event, journal included.
-std::pair<double, double> relay_rate(const options& o, std::size_t count, const std::string& name) {
-  journal_actors j(name);
-  const auto events = events_of(count);
-  for (std::size_t i = 0; i < count; i += 1'000)
-    j.append({events.begin() + long(i), events.begin() + long(std::min(count, i + 1'000))});
-  auto m = std::make_shared<metrics>();
-  auto actor = j.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(j.services, o, m));
-  wait_until([&] { return m->relay.published > 0; }, "the first publish");
-  const double cpu = cpu_seconds();
-  const auto already = m->relay.confirmed.load();
-  const double s =
-      bench::seconds_of([&] { wait_until([&] { return m->relay.confirmed >= count; }, "the last confirm"); });
-  const double used = cpu_seconds() - cpu;
-  j.system.stop(actor, 10s);
-  return {double(count - already) / s, used / double(count - already)};
-}
-
-double source_rate(const options& o, std::size_t count, const std::string& name) {
-  journal_actors j(name);
-  j.services.handle = [](const bridges::incoming&, const bridges::callback<bridges::handled>& then) {
-    then(bridges::handled{});
-  };
-  auto m = std::make_shared<metrics>();
-  auto actor = j.system.spawn_blocking<source_api>({.name = "source"}, source(j.services, o, m));
-  wait_until([&] { return m->source.delivered > 0; }, "the first delivery");
-  const double s = bench::seconds_of([&] { wait_until([&] { return m->source.acked >= count; }, "the last ack"); });
-  j.system.stop(actor, 10s);
-  return double(count) / s;
-}
-
-double p99(std::vector<double> ms) {
-  std::sort(ms.begin(), ms.end());
-  return ms.empty() ? 0 : ms[ms.size() * 99 / 100];
-}
-
-/// From the moment an event is given to the journal until a consumer at `reader` has it, at `rate` per second.
-double relay_latency(const options& o, const endpoint& reader, int rate, int seconds, const std::string& name) {
-  journal_actors j(name);
-  auto m = std::make_shared<metrics>();
-  auto actor = j.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(j.services, o, m));
-  wait_until([&] { return m->relay.connected.load(); }, "connecting");
-  auto events = events_of(std::size_t(rate * seconds));
-  std::unordered_map<std::string, std::size_t> number;
-  for (std::size_t i = 0; i < events.size(); ++i) number[events[i].event_id] = i;
-  std::vector<std::chrono::steady_clock::time_point> sent(events.size());
-  bare::receiver receiver(reader, "job-events-api", prefetch);
-  std::thread sender([&] {
-    auto at = std::chrono::steady_clock::now();
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      std::this_thread::sleep_until(at += std::chrono::nanoseconds(1'000'000'000 / rate));
-      sent[i] = std::chrono::steady_clock::now();
-      journal::batch b;
-      b.events.push_back(std::move(events[i]));
-      j.system.ask(j.services.writer, journal::append{std::move(b)}, 60s, [](const auto&) {});
-    }
-  });
-  std::vector<double> ms;
-  receiver.run(number.size(), [&](std::string_view message_id, auto now) {
-    ms.push_back(std::chrono::duration<double, std::milli>(now - sent[number.at(std::string(message_id))]).count());
-  });
-  sender.join();
-  j.system.stop(actor, 10s);
-  return p99(std::move(ms));
-}
-
-enum class victim { queue_leader, connected };
-
-/// The longest time without a confirm, in seconds, when a node is killed: at 500 events per second, on a fresh cluster
-/// of its own, which this program may hurt. (One that was hurt before recovers more slowly: see docs/rabbitmq.md.)
-std::optional<double> failover_gap(victim which) {
-  const char* shift = std::getenv("HORIZONS_SERVICES_PORT_SHIFT");
-  const std::string services = "HORIZONS_SERVICES_HOME=build/services-bench HORIZONS_SERVICES_PORT_SHIFT=" +
-                               std::to_string((shift ? std::atoi(shift) : 0) + 50) + " tests/services/services ";
-  const auto cluster = bare::urls_in(bare::output_of(services + "up rabbitmq >&2; " + services + "env rabbitmq"));
-  if (cluster.empty()) return std::nullopt;
-  double longest = 0;
-  {
-    const bare::vhost mine(cluster, "failover");
-    const auto o = options_from({.urls = mine.urls, .prefetch = prefetch}, "bench").value();
-    bare::declare_topology(o);
-    journal_actors j("failover-" + std::to_string(int(which)));
-    auto m = std::make_shared<metrics>();
-    static std::atomic<int> connected_to{0};  // the node's number, as the log says it
-    log::configure({.level = log::level::info, .sink = [&o](std::string_view line) {
-                      for (std::size_t i = 0; i < o.hosts.size(); ++i)
-                        if (line.find("connected") != std::string_view::npos &&
-                            line.find(":" + std::to_string(o.hosts[i].port) + "/") != std::string_view::npos)
-                          connected_to = int(i) + 1;
-                    }});
-    auto actor = j.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(j.services, o, m));
-    wait_until([&] { return m->relay.connected.load(); }, "connecting");
-    std::atomic<bool> stop{false};
-    std::thread stream([&] {
-      auto at = std::chrono::steady_clock::now();
-      for (std::size_t i = 0; !stop; ++i) {
-        std::this_thread::sleep_until(at += 2ms);
-        j.append(events_of(1, i));
-      }
-    });
-    int leader = 0;
-    wait_until(
-        [&] {
-          const auto queue = nlohmann::json::parse(mine.queue("job-events-api"), nullptr, false);
-          const auto name = queue.is_object() ? queue.value("leader", "") : "";  // "r1@localhost"
-          leader = name.size() > 1 ? name[1] - '0' : 0;
-          return leader > 0;
-        },
-        "a queue's leader");
-    wait_until([&] { return m->relay.confirmed > 1'000; }, "a steady stream");
-    const int node = which == victim::queue_leader ? leader : connected_to.load();
-    std::thread killer([&] { bare::output_of(services + "node rabbitmq " + std::to_string(node) + " kill"); });
-    auto last = std::chrono::steady_clock::now();
-    auto seen = m->relay.confirmed.load();
-    for (const auto end = last + 10s; std::chrono::steady_clock::now() < end; std::this_thread::sleep_for(1ms)) {
-      const auto now = std::chrono::steady_clock::now();
-      longest = std::max(longest, std::chrono::duration<double>(now - last).count());
-      if (m->relay.confirmed == seen) continue;
-      seen = m->relay.confirmed;
-      last = now;
-    }
-    killer.join();
-    stop = true;
-    stream.join();
-    j.system.stop(actor, 10s);
-    log::configure({});
-  }
-  bare::output_of(services + "down rabbitmq");
-  return longest;
-}
 
 struct figures {
   std::vector<double> ours, theirs;
@@ -266,17 +54,17 @@ public:
   void consume(figures& rate) {
     with_vhost([&](const bare::vhost&, const options& o, const std::string& name) {
       const auto fill = [&] {
-        bare::publish(o.hosts[0], bare::submission(), count_, window);
+        bare::publish(o.hosts[0], bare::submission(), consume_count(), window);
         bare::wait_until_idle();
       };
       in_turns(
           [&] {
             fill();
-            rate.ours.push_back(source_rate(o, count_, name));
+            rate.ours.push_back(source_rate(o, consume_count(), name));
           },
           [&] {
             fill();
-            rate.theirs.push_back(bare::consume(o.hosts[0], "job-submissions", count_, prefetch));
+            rate.theirs.push_back(bare::consume(o.hosts[0], "job-submissions", consume_count(), prefetch));
           });
     });
   }
@@ -290,13 +78,15 @@ public:
           },
           [&] {
             purge(mine);
-            ms.theirs.push_back(p99(bare::latency(o.hosts[0], far, sample_, "job-events-api", rate_per_s, seconds_)));
+            ms.theirs.push_back(
+                p99(bare::latency(o.hosts[0], far, sample_, "job-events-api", rate_per_s, seconds_), rate_per_s / 2));
           });
     });
   }
 
 private:
   static constexpr int rate_per_s = 2'000;
+  std::size_t consume_count() const { return 3 * count_; }  // the faster direction: a second rather than a third
 
   template <class Ours, class Theirs>
   void in_turns(Ours&& ours, Theirs&& theirs) {
@@ -331,10 +121,12 @@ private:
 /// --quick: fewer messages, once. --only TEXT: the rows whose name contains it ("consume, quorum").
 int main(int argc, char** argv) {
   std::string json_file, only;
+  std::size_t messages = 0;
   bool quick = false;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--json" && i + 1 < argc) json_file = argv[++i];
     if (std::string_view(argv[i]) == "--only" && i + 1 < argc) only = argv[++i];
+    if (std::string_view(argv[i]) == "--messages" && i + 1 < argc) messages = std::strtoul(argv[++i], nullptr, 10);
     if (std::string_view(argv[i]) == "--quick") quick = true;
   }
   const auto cluster = bare::find_cluster();
@@ -342,7 +134,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "rabbitmq bench: no cluster; ./dev services up rabbitmq\n");
     return 1;
   }
-  const std::size_t count = quick ? 10'000 : 20'000;
+  const std::size_t count = messages ? messages : quick ? 10'000 : 20'000;
   const int repeats = quick ? 2 : 3, seconds = quick ? 2 : 4;
   std::vector<bench::row> rows;
   const auto wanted = [&](const std::string& what) { return what.find(only) != std::string::npos; };
@@ -373,13 +165,14 @@ int main(int argc, char** argv) {
     if (node && cpu_us.ours.empty())
       std::fprintf(stderr, "rabbitmq bench: npm is not here, or could not install amqplib: no row beside it\n");
   }
-  const auto gap = [&](const char* what, victim which, const char* goal) {
+  const auto gap = [&](const char* what, failover which, const char* goal) {
     if (quick || !wanted(what)) return;
     if (const auto s = failover_gap(which))
-      rows.push_back(bench::compare(what, "s", bench::better::lower, *s, "", {}, goal));
+      rows.push_back(bench::compare(what, "s", bench::better::lower, s->ours, "bare rabbitmq-c", s->theirs, goal));
   };
-  gap("confirm gap, leader's node killed", victim::queue_leader, "< 1 s");
-  gap("confirm gap, connected node killed", victim::connected, "< 5 s");
+  gap("confirm gap, queues' leader killed", failover::leader, "< 1 s");
+  gap("confirm gap, connected node killed", failover::connected, "< 5 s");
+  gap("confirm gap, node that is both killed", failover::both, "< 5 s");
   bench::print(rows);
   const nlohmann::json conditions{{"cores", std::thread::hardware_concurrency()},
                                   {"nodes", cluster.size()},
