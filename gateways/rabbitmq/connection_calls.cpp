@@ -74,6 +74,10 @@ void connection::close_channel(std::uint16_t channel) {
   socket_watch::limit limit(watch_, options_.answer_max);
   const auto reply = amqp_channel_close(state_, channel, AMQP_REPLY_SUCCESS);
   if (reply.reply_type != AMQP_RESPONSE_NORMAL) lost("closing channel " + std::to_string(channel));
+  // The library has put aside what came before the answer. Numbers begin anew on this channel: a confirm of then would
+  // be taken for one of a later publish.
+  while (broken_.empty() && amqp_frames_enqueued(state_) && read_frame(0ms)) {
+  }
   assemblies_[channel] = {};
   std::erase_if(waiting_, [channel](const broker_event& e) {  // what it said before it was closed is of no use
     return std::visit(

@@ -6,6 +6,7 @@
 
 #include "messages/topics.hpp"
 #include "tests/gateways/rabbitmq/broker.hpp"
+#include "tests/gateways/rabbitmq/silent_broker.hpp"
 
 namespace horizons::rabbitmq::testing {
 namespace {
@@ -68,6 +69,33 @@ TEST_F(RabbitmqConnection, AMandatoryMessageForNobodyComesBack) {
   client c(options_);
   auto m = text("amq.direct", "nobody", "x");
   EXPECT_FALSE(c.publish(m));
+}
+
+/// Numbers begin anew on a channel that is opened again: what it confirmed before must not count for them.
+TEST_F(RabbitmqConnection, WhatAClosedChannelConfirmsIsForgotten) {
+  silent_broker between(options_.hosts[0]);
+  ASSERT_TRUE(between.ok());
+  between.confirm_late_on(5);
+  auto through = options_;
+  through.hosts = {between.address()};
+  client c(through);
+  ASSERT_TRUE(c->declare_queue(1, "q", true, {}));
+  ASSERT_TRUE(c->open_confirming(5));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(c->publish(5, text("", "q", "before"), false));
+  ASSERT_TRUE(eventually([&] { return between.late > 0; }));
+
+  ASSERT_TRUE(c->reopen_confirming(5));
+  ASSERT_TRUE(c->publish(5, text("", "q", "after"), false));
+  const auto event = c->next(10s);
+  ASSERT_TRUE(event && *event);
+  ASSERT_TRUE(std::holds_alternative<confirmed>(**event));
+  EXPECT_EQ(std::get<confirmed>(**event).tag, 1u);
+  const auto depth = c->queue_depth(1, "q");
+  ASSERT_TRUE(depth);
+  EXPECT_EQ(depth->messages, 4u) << "it is there when it is confirmed";
+  const auto more = c->next(200ms);
+  ASSERT_TRUE(more);
+  EXPECT_FALSE(*more) << "one publish, one confirm";
 }
 
 /// R2: without the capability the consumer would be dead and nobody would know.

@@ -1,6 +1,6 @@
 // Stands between a client and a broker and bends the broker's confirms: what a client sees of a broker that lives,
-// answers heartbeats and confirms nothing, or of a channel that refuses everything. Serves one connection after the
-// other.
+// answers heartbeats and confirms nothing, of a channel that refuses everything, or of one that confirms while it is
+// being closed. Serves one connection after the other.
 #pragma once
 
 #include <netinet/in.h>
@@ -51,7 +51,9 @@ public:
   void keep_confirms() { silent_ = connections.load(); }
   /// This channel of each connection refuses what is published on it, until it is opened anew.
   void refuse_on(int channel) { refuses_on_ = channel; }
-  std::atomic<int> connections{0}, kept{0}, refused{0};
+  /// What was published on this channel before it is closed first is confirmed right before the answer to that.
+  void confirm_late_on(int channel) { late_on_ = channel; }
+  std::atomic<int> connections{0}, kept{0}, refused{0}, late{0};
 
 private:
   static sockaddr_in loopback(int port) {
@@ -70,6 +72,7 @@ private:
         if (*fd >= 0) ::close(std::exchange(*fd, -1));
       asked.clear();
       frames.clear();
+      held_.clear();
       openings_ = 0;
     };
     while (true) {
@@ -125,23 +128,32 @@ private:
   void count_openings(std::string& waiting) {
     if (waiting.starts_with("AMQP") && waiting.size() >= 8) waiting.erase(0, 8);
     for (auto size = frame_size(waiting); size <= waiting.size(); size = frame_size(waiting)) {
-      if (is_method(waiting, 20, 10) && byte(waiting, 2) == std::size_t(refuses_on_)) ++openings_;
+      if (is_method(waiting, 20, 10) && bends(waiting)) ++openings_;
       waiting.erase(0, size);
     }
   }
 
-  /// The complete frames of `waiting`, which is left with the rest. 60.80 is basic.ack, 60.120 basic.nack.
+  bool bends(const std::string& frame) const {
+    return byte(frame, 2) == std::size_t(refuses_on_) || byte(frame, 2) == std::size_t(late_on_);
+  }
+
+  /// The complete frames of `waiting`, which is left with the rest. 60.80 is basic.ack, 60.120 basic.nack, 20.41
+  /// channel.close-ok.
   std::string bent(std::string& waiting) {
     std::string out;
     for (auto size = frame_size(waiting); size <= waiting.size(); size = frame_size(waiting)) {
       const bool confirm = is_method(waiting, 60, 80);
       if (confirm && silent_ == connections) {
         ++kept;
+      } else if (confirm && byte(waiting, 2) == std::size_t(late_on_) && openings_ == 1) {
+        ++late;
+        held_.append(waiting, 0, size);
       } else {
         if (confirm && byte(waiting, 2) == std::size_t(refuses_on_) && openings_ == 1) {
           waiting[10] = 120;
           ++refused;
         }
+        if (is_method(waiting, 20, 41) && bends(waiting)) out += std::exchange(held_, {});
         out.append(waiting, 0, size);
       }
       waiting.erase(0, size);
@@ -155,8 +167,9 @@ private:
   bool ok_ = false;
   std::uint16_t port_ = 0;
   std::atomic<int> silent_{0};
-  std::atomic<int> refuses_on_{0};
+  std::atomic<int> refuses_on_{0}, late_on_{0};
   int openings_ = 0;  // of that channel, on this connection
+  std::string held_;  // confirms that are late
   std::thread thread_;
 };
 
