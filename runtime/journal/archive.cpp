@@ -15,7 +15,7 @@ namespace horizons::journal {
 
 namespace {
 
-constexpr int compression = 6;  // 11 MB of events: 0.9 MB in 90 ms; level 12 saves another 5 % for three times as long
+constexpr int compression = 6;  // of zstd's 1 to 22: the writer waits for it
 
 std::string named(const segment& s) {
   return "journal: the archive of positions " + std::to_string(s.first) + " to " + std::to_string(s.last);

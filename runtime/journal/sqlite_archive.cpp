@@ -8,8 +8,7 @@ namespace horizons::journal {
 
 namespace {
 
-/// Statements are prepared anew in every step: a step takes some ten milliseconds, and there is one in some thousand
-/// events.
+/// Statements are prepared anew in every step: there is one in some thousand events.
 class sqlite_tables final : public archive_tables {
 public:
   explicit sqlite_tables(sqlite::connection& db) : db_(db) {}

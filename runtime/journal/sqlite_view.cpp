@@ -14,6 +14,12 @@ namespace {
 constexpr std::uint64_t position_max = std::numeric_limits<std::int64_t>::max();  // SQLite's integers are signed
 constexpr std::size_t verify_page = 1'000;  // rows per statement: no read stays open long enough to hold the log back
 
+// Of the blocks from one on, by their times.
+constexpr const char* first_block_since =
+    "select block from time_blocks where block >= ? and time_max >= ? order by block limit 1";
+constexpr const char* last_block_before =
+    "select block from time_blocks where block >= ? and time_min < ? order by block desc limit 1";
+
 std::int64_t ms_of(timestamp t) { return t.time_since_epoch().count(); }
 
 /// Whether the columns that queries use say the same as the event itself.
@@ -69,31 +75,27 @@ result<std::uint64_t> sqlite_view::size_bytes() {
   return static_cast<std::uint64_t>(*pages * *bytes);
 }
 
+result<std::optional<std::uint64_t>> sqlite_view::find_block(const char* sql, std::uint64_t from, timestamp t) {
+  auto s = prepared(sql);
+  if (!s) return failure(std::move(s.error()));
+  const sqlite::reset_at_end end(**s);
+  auto row = (*s)->bind(1, from >> time_block_bits).bind(2, ms_of(t)).step();
+  if (!row) return failure(std::move(row.error()));
+  return *row ? std::optional((*s)->natural(0)) : std::nullopt;
+}
+
 result<sqlite_view::bounds> sqlite_view::bounds_of(const event_filter& filter) {
   bounds b{filter.after_position < position_max ? filter.after_position + 1 : position_max,
            std::min(filter.before_position.value_or(position_max), position_max)};
-  const auto block_edge = [&](const char* sql, timestamp t, std::uint64_t none,
-                              std::uint64_t shift) -> result<std::uint64_t> {
-    auto s = prepared(sql);
-    if (!s) return failure(std::move(s.error()));
-    const sqlite::reset_at_end end(**s);
-    (*s)->bind(1, b.first >> time_block_bits).bind(2, ms_of(t));
-    auto row = (*s)->step();
-    if (!row) return failure(std::move(row.error()));
-    return *row ? ((*s)->natural(0) + shift) << time_block_bits : none;
-  };
   if (filter.start) {
-    auto first = block_edge("select block from time_blocks where block >= ? and time_max >= ? order by block limit 1",
-                            *filter.start, position_max, 0);
+    auto first = find_block(first_block_since, b.first, *filter.start);
     if (!first) return failure(std::move(first.error()));
-    b.first = std::max(b.first, *first);
+    b.first = std::max(b.first, *first ? **first << time_block_bits : position_max);
   }
   if (filter.end && b.first < b.end) {
-    auto last =
-        block_edge("select block from time_blocks where block >= ? and time_min < ? order by block desc limit 1",
-                   *filter.end, 0, 1);
+    auto last = find_block(last_block_before, b.first, *filter.end);
     if (!last) return failure(std::move(last.error()));
-    b.end = std::min(b.end, *last);
+    b.end = std::min(b.end, *last ? (**last + 1) << time_block_bits : 0);
   }
   return b;
 }
@@ -117,12 +119,9 @@ result<std::uint64_t> sqlite_view::archived_to() {
 result<std::uint64_t> sqlite_view::first_since(timestamp before) {
   auto archived = archived_to();
   if (!archived) return archived;
-  auto s = prepared("select block from time_blocks where block >= ? and time_max >= ? order by block limit 1");
-  if (!s) return failure(std::move(s.error()));
-  const sqlite::reset_at_end end(**s);
-  auto row = (*s)->bind(1, *archived >> time_block_bits).bind(2, ms_of(before)).step();
-  if (!row) return failure(std::move(row.error()));
-  return *row ? (*s)->natural(0) << time_block_bits : position_max;
+  auto block = find_block(first_block_since, *archived, before);
+  if (!block) return failure(std::move(block.error()));
+  return *block ? **block << time_block_bits : position_max;
 }
 
 result<std::optional<segment>> sqlite_view::segment_from(std::uint64_t position, const std::string& job_id) {

@@ -45,6 +45,8 @@ private:
     std::uint64_t end = 0;  // exclusive
   };
   /// The positions between which events of the filter can lie; first >= end: none.
+  /// The block that `sql` (first_block_since, last_block_before) finds at or after that of position `from`.
+  result<std::optional<std::uint64_t>> find_block(const char* sql, std::uint64_t from, timestamp t);
   result<bounds> bounds_of(const event_filter& filter);
   result<sqlite::statement*> prepared(const std::string& sql);
 
