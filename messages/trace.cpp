@@ -8,18 +8,21 @@ namespace horizons {
 
 namespace {
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
-}
+/// The value of a lower-case hexadecimal digit, or -1. A table: every event's traceparent is checked.
+constexpr std::array<std::int8_t, 256> hex_digits = [] {
+  std::array<std::int8_t, 256> values{};
+  values.fill(-1);
+  for (int i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = static_cast<std::int8_t>(i);
+  return values;
+}();
 
 /// Reads `out.size()` bytes of lower-case hexadecimal at `text[at]`.
 template <std::size_t N>
 bool read_hex(std::string_view text, std::size_t at, std::array<std::uint8_t, N>& out) {
   for (std::size_t i = 0; i < N; ++i) {
-    const int high = hex_digit(text[at + 2 * i]), low = hex_digit(text[at + 2 * i + 1]);
-    if (high < 0 || low < 0) return false;
+    const int high = hex_digits[static_cast<unsigned char>(text[at + 2 * i])];
+    const int low = hex_digits[static_cast<unsigned char>(text[at + 2 * i + 1])];
+    if ((high | low) < 0) return false;
     out[i] = static_cast<std::uint8_t>(high << 4 | low);
   }
   return true;

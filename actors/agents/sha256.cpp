@@ -19,10 +19,10 @@ public:
     std::array<unsigned char, EVP_MAX_MD_SIZE> raw{};
     unsigned size = 0;
     EVP_DigestFinal_ex(context_.get(), raw.data(), &size);
-    std::string out;
+    std::string out(2 * size, '0');
     for (unsigned i = 0; i < size; ++i) {
-      out += "0123456789abcdef"[raw[i] >> 4];
-      out += "0123456789abcdef"[raw[i] & 15];
+      out[2 * i] = "0123456789abcdef"[raw[i] >> 4];
+      out[2 * i + 1] = "0123456789abcdef"[raw[i] & 15];
     }
     return out;
   }

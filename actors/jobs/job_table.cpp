@@ -100,25 +100,36 @@ struct job_table::state {
         .run();
   }
 
+  /// The job of that event as it stands, in memory.
+  result<folded_jobs::value_type*> job_of(const event& e) {
+    job_key key{e.tenant, e.job_id};
+    auto at = folded.find(key);
+    if (at == folded.end()) {
+      job j;
+      if (e.sequence > 1) {
+        auto known = load(key);
+        if (!known) return failure(known.error());
+        if (*known) j = std::move(**known);
+      }
+      at = folded.emplace(std::move(key), kept{std::move(j)}).first;
+    }
+    return &*at;
+  }
+
   result<void> fold(const journal::event_list& events) {
+    folded_jobs::value_type* of = nullptr;  // of the event before: a job's first events stand together
     for (auto& e : events) {
       if (e.position <= position) continue;
       if (!e.job_id.empty() && is_life_cycle(e.data)) {
-        job_key key{e.tenant, e.job_id};
-        auto at = folded.find(key);
-        if (at == folded.end()) {
-          job j;
-          if (e.sequence > 1) {
-            auto known = load(key);
-            if (!known) return failure(known.error());
-            if (*known) j = std::move(**known);
-          }
-          at = folded.emplace(std::move(key), kept{std::move(j)}).first;
+        if (!of || of->first.job_id != e.job_id || of->first.tenant != e.tenant) {
+          auto found = job_of(e);
+          if (!found) return failure(found.error());
+          of = *found;
         }
-        auto& k = at->second;
+        auto& k = of->second;
         auto before = k.value.last_sequence;
         k.value.apply(e);
-        if (k.value.last_sequence != before && !std::exchange(k.unwritten, true)) unwritten.push_back(&*at);
+        if (k.value.last_sequence != before && !std::exchange(k.unwritten, true)) unwritten.push_back(of);
       }
       position = e.position;
     }
