@@ -2,7 +2,9 @@
 // sends an event.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "messages/events.hpp"
 #include "messages/result.hpp"
@@ -26,6 +28,15 @@ struct event_context {
 ///
 ///     auto e = make_event(context, job_progress{.progress = 0.5, .stage = "gridding"});
 result<event> make_event(event_context& context, event_data data);
+
+/// Whose an event is. The texts are somebody else's.
+struct event_identity {
+  std::string_view tenant, user_id, job_id, correlation_id, causation_id, traceparent;
+};
+
+/// The same unchecked, for whoever hands the event to a journal, which checks what it takes. `last_sequence` is moved
+/// on by a life-cycle event.
+event new_event(timestamp now, const event_identity& whose, std::uint64_t& last_sequence, event_data data);
 
 /// Checks the envelope (event_id a ULID, job_id and tenant by their grammar, time within 1970 to 9999, traceparent,
 /// sequence on life-cycle types only, bounded texts) and the data (ranges, bounded UTF-8 texts, finite numbers, at

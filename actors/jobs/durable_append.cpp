@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "messages/ulid.hpp"
-
 namespace horizons::jobs {
 
 namespace {
@@ -34,25 +32,15 @@ void append_after(kit::context& self, const kit::handle<journal::writer_api>& wr
 
 }  // namespace
 
-void add_events(journal::batch& b, const event_identity& whose, timestamp now, std::vector<event_data> data) {
-  auto sequence = whose.last_sequence;
+void add_events(journal::batch& b, const event_identity& whose, std::uint64_t last_sequence, timestamp now,
+                std::vector<event_data> data) {
   b.events.reserve(b.events.size() + data.size());
-  for (auto& d : data) {
-    event& e = b.events.emplace_back();
-    e.time = now;
-    e.event_id = make_ulid(now);
-    if (is_life_cycle(d)) e.sequence = ++sequence;
-    e.tenant = whose.tenant;
-    e.user_id = whose.user_id;
-    e.job_id = whose.job_id;
-    e.correlation_id = whose.correlation_id;
-    e.traceparent = whose.traceparent;
-    e.data = std::move(d);
-  }
+  for (auto& d : data) b.events.push_back(new_event(now, whose, last_sequence, std::move(d)));
 }
 
 void append_until_known(kit::context& self, const kit::handle<journal::writer_api>& writer,
                         std::shared_ptr<journal::batch> b, bool give_up, append_done done) {
+  journal::prepare(*b);
   append_after(self, writer, std::move(b), give_up, retry_first, std::move(done));
 }
 

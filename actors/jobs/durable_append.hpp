@@ -7,18 +7,15 @@
 #include <vector>
 
 #include "actors/jobs/job.hpp"
+#include "messages/make_event.hpp"
 #include "runtime/journal/journal_actor.hpp"
 #include "runtime/kit/kit.hpp"
 
 namespace horizons::jobs {
 
-/// Whose events these are, and the sequence that the last one of the job has.
-struct event_identity {
-  const std::string &tenant, &user_id, &job_id, &correlation_id, &traceparent;
-  std::uint64_t last_sequence = 0;
-};
-
-void add_events(journal::batch& b, const event_identity& whose, timestamp now, std::vector<event_data> data);
+/// `last_sequence` is that of the job's last event.
+void add_events(journal::batch& b, const event_identity& whose, std::uint64_t last_sequence, timestamp now,
+                std::vector<event_data> data);
 
 using append_done = std::function<void(result<journal::append_outcome>)>;
 

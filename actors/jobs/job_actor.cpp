@@ -260,8 +260,8 @@ private:
     auto b = std::make_shared<journal::batch>();
     b->shard = shard_number_;
     b->epoch = env_->epoch;
-    add_events(*b, {j_.tenant, j_.user_id, j_.job_id, j_.correlation_id, j_.traceparent, j_.last_sequence}, self_.utc(),
-               std::move(d->events));
+    add_events(*b, {j_.tenant, j_.user_id, j_.job_id, j_.correlation_id, {}, j_.traceparent}, j_.last_sequence,
+               self_.utc(), std::move(d->events));
     if (mark) b->marks.push_back(*mark);
     busy_ = true;
     append_until_known(self_, env_->writer, b, /*give_up=*/false,

@@ -29,7 +29,7 @@ public:
     b->claims.push_back({key.tenant, c.user_id, key.job_id, std::move(c.idempotency_key), std::move(s.digest)});
     const bool refused = s.refused.has_value();
     const std::string user = std::move(c.user_id), correlation = std::move(c.correlation_id);
-    add_events(*b, {key.tenant, user, key.job_id, correlation, s.traceparent}, self_.utc(),
+    add_events(*b, {key.tenant, user, key.job_id, correlation, {}, s.traceparent}, 0, self_.utc(),
                refused ? reject(*s.refused) : accept(std::move(c), env_->node_id, env_->prices));
     if (s.mark) b->marks.push_back(std::move(*s.mark));
     ++entries_[key].creating;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "messages/codec/json.hpp"
 #include "messages/limits.hpp"
 #include "messages/make_event.hpp"
 #include "messages/text.hpp"
@@ -81,7 +82,23 @@ ulid_bytes bytes_of_ulid(std::string_view text) {
   return out;
 }
 
+std::string stored_text(const event& e) {
+  if (e.position == 0) return to_json(e);
+  event bare = e;
+  bare.position = 0;
+  return to_json(bare);
+}
+
+void prepare(batch& b) {
+  if (is_prepared(b) || !admit(b)) return;
+  std::vector<std::string> texts;
+  texts.reserve(b.events.size());
+  for (const event& e : b.events) texts.push_back(stored_text(e));
+  b.texts = std::move(texts);
+}
+
 result<void> admit(const batch& b) {
+  if (is_prepared(b)) return {};
   if (b.shard >= shard_count && !marks_alone(b))
     return failure(
         error_code::invalid_argument,

@@ -27,8 +27,13 @@ using ulid_bytes = std::array<std::uint8_t, 16>;
 ulid_bytes bytes_of_ulid(std::string_view text);
 
 /// Bounds, shard number, every event valid and, on the life cycle, numbered; claims complete. The error names the
-/// part, its value and what would be right.
+/// part, its value and what would be right. At once for a prepared batch.
 result<void> admit(const batch& b);
+
+/// An event as it is stored: its JSON without a position.
+std::string stored_text(const event& e);
+
+inline bool is_prepared(const batch& b) { return !b.events.empty() && b.texts.size() == b.events.size(); }
 
 /// Whether only the marks' own epochs fence this batch.
 inline bool marks_alone(const batch& b) { return !b.marks.empty() && b.events.empty() && b.claims.empty(); }

@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include "messages/codec/json.hpp"
 #include "messages/limits.hpp"
 
 namespace horizons::journal {
@@ -64,14 +63,15 @@ private:
     }
     append_outcome outcome;
     outcome.positions.reserve(b.events.size());
-    for (const event& e : b.events) {
+    for (std::size_t i = 0; i < b.events.size(); ++i) {
+      const event& e = b.events[i];
       const auto id = bytes_of_ulid(e.event_id);
       const auto [known, is_new] = facts_.events.try_emplace(id, plan_.head.position + 1);
       if (!is_new) {
         outcome.positions.push_back(known->second);
         continue;
       }
-      auto row = repeated ? result<event_row>(event_row{}) : row_of(e, id, b.shard);
+      auto row = repeated ? result<event_row>(event_row{}) : row_of(b, i, id);
       const bool placed =
           row && !repeated && (e.sequence == 0 || facts_.places.insert({e.tenant, e.job_id, e.sequence}).second);
       if (!placed) facts_.events.erase(known);
@@ -86,15 +86,10 @@ private:
     return outcome;
   }
 
-  static result<event_row> row_of(const event& e, const ulid_bytes& id, std::uint32_t shard) {
-    event_row row{.what = &e, .shard = shard, .id = id};
-    if (e.position == 0) {
-      row.data = to_json(e);
-    } else {
-      event bare = e;
-      bare.position = 0;
-      row.data = to_json(bare);
-    }
+  result<event_row> row_of(const batch& b, std::size_t i, const ulid_bytes& id) {
+    const event& e = b.events[i];
+    event_row row{.what = &e, .shard = b.shard, .id = id};
+    row.data = is_prepared(b) ? b.texts[i] : plan_.texts.emplace_back(stored_text(e));
     if (row.data.size() > limits::message_bytes_max) return failure(too_large(e, row.data.size()));
     return row;
   }

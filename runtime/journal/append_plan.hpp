@@ -2,6 +2,7 @@
 // to be written. For stores that write an append's rows in one statement. It knows no database.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <set>
 #include <tuple>
@@ -43,13 +44,14 @@ struct event_row {
   const event* what = nullptr;
   std::uint32_t shard = 0;
   ulid_bytes id{};
-  std::string data;  // as JSON, without its position
+  std::string_view data;  // the text; the batch's or the plan's
   chain_hash chain{};
 };
 
 struct append_plan {
   std::vector<result<append_outcome>> outcomes;  // one per batch
   std::vector<event_row> rows;                   // at the positions that follow the head
+  std::deque<std::string> texts;                 // of events that came without
   std::vector<const identity_claim*> claims;
   chain_state head;  // when all of it is stored
 

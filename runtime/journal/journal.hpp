@@ -46,7 +46,12 @@ struct batch {
   std::vector<event> events;
   std::vector<identity_claim> claims;
   std::vector<source_mark> marks;
+  std::vector<std::string> texts;  // see prepare
 };
+
+/// What the thread that appends can do instead of the writer's one: checks the batch and makes the texts of its events
+/// as they are stored. One that is not right stays as it is, and the store says why. Its events change no more.
+void prepare(batch& b);
 
 struct append_outcome {
   std::vector<std::uint64_t> positions;  // one per event; a repeated event_id gets the position it already has

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <thread>
 
 #include "runtime/journal/commit_group.hpp"
 
@@ -14,7 +15,8 @@ using namespace std::chrono_literals;
 using kit::milliseconds;
 
 // The commits of many appenders begin this far apart, so that what a commit costs beside its rows (half-filled pages
-// written again, a message to each subscriber, a thread woken) is shared by more events. A lone appender, whose last
+// written again, a message to each subscriber) is shared by more events. The writer's thread sleeps meanwhile: a timer
+// would have it woken by every append, which costs the appender more than the append. A lone appender, whose last
 // commit was of its batch alone, never waits.
 constexpr milliseconds commit_spacing = 2ms;
 constexpr std::size_t catch_up_events = 500;  // read per turn: appends wait some milliseconds behind it, not more
@@ -30,34 +32,6 @@ struct catch_up {
 };
 using own_api = kit::accepts<commit_now, catch_up>;
 
-std::size_t weight(const json& value) {
-  if (value.is_string()) return 32 + value.get_ref<const std::string&>().size();
-  std::size_t sum = 16;
-  if (value.is_array())
-    for (const json& element : value) sum += weight(element);
-  if (value.is_object())
-    for (const auto& [key, element] : value.get_ref<const json::object_t&>()) sum += 64 + key.size() + weight(element);
-  return sum;
-}
-
-std::size_t weight(const std::string& text) { return text.size(); }
-template <class T>
-std::size_t weight(const std::vector<T>& values) {
-  return values.size() * 2 * sizeof(T);
-}
-template <class T>
-requires(std::is_arithmetic_v<T>) std::size_t weight(T) { return 0; }
-template <class T>
-std::size_t weight(const std::optional<T>&) {
-  return 0;
-}
-template <described T>
-std::size_t weight(const T& part) {
-  std::size_t sum = 0;
-  for_each_field(part, [&](const auto&, const auto& member) { sum += weight(member); });
-  return sum;
-}
-
 struct subscription {
   kit::handle<kit::accepts<committed>> to;
   std::uint64_t cursor = 0;  // everything up to here was sent
@@ -67,8 +41,14 @@ struct subscription {
 
 class writer : public std::enable_shared_from_this<writer> {
 public:
-  writer(kit::context& self, std::unique_ptr<store> s, std::uint64_t last, std::shared_ptr<journal_metrics> metrics)
-      : self_(self), me_(self.self_as<own_api>()), store_(std::move(s)), last_(last), metrics_(std::move(metrics)) {
+  writer(kit::context& self, std::unique_ptr<store> s, std::uint64_t last, std::shared_ptr<journal_metrics> metrics,
+         pause_function pause)
+      : self_(self),
+        me_(self.self_as<own_api>()),
+        store_(std::move(s)),
+        last_(last),
+        metrics_(std::move(metrics)),
+        pause_(std::move(pause)) {
     measure();
   }
 
@@ -78,10 +58,8 @@ public:
     if (marked_) return;
     marked_ = true;
     const auto due = committed_at_ + commit_spacing;
-    if (const auto now = self_.now(); last_group_ > 1 && now < due)
-      after(std::chrono::ceil<milliseconds>(due - now), [this] { commit(); });
-    else
-      send_or_wait(commit_now{}, [this] { commit(); });
+    if (const auto now = self_.now(); pause_ && last_group_ > 1 && now < due) pause_(due - now);
+    send_or_wait(commit_now{}, [this] { commit(); });
   }
 
   void commit() {
@@ -182,6 +160,7 @@ private:
       if (subscriptions_.empty()) continue;
       fresh.add(b->events[i]);
     }
+    if (!b->texts.empty()) b->texts = {};  // they lie in the store
     if (fresh.size() > before) fresh.keep(b);
   }
 
@@ -276,6 +255,7 @@ private:
   std::unique_ptr<store> store_;
   std::uint64_t last_;  // the highest position known to be committed
   std::shared_ptr<journal_metrics> metrics_;
+  pause_function pause_;
   commit_group group_;
   kit::instant measured_{}, committed_at_{};  // the last commit's beginning
   std::size_t last_group_ = 0;                // and its batches
@@ -310,18 +290,22 @@ private:
 
 }  // namespace
 
+append::append(batch b) : what(std::make_shared<batch>(std::move(b))) { prepare(*what); }
+
 std::size_t bytes_of(const append& a) {
   std::size_t sum = sizeof(append) + a.what->claims.size() * sizeof(identity_claim);
   for (const source_mark& m : a.what->marks)
     sum += sizeof(source_mark) + m.source.size() + m.park.size() + m.release.size();
-  for (const event& e : a.what->events)
-    sum += sizeof(event) + std::visit([](const auto& data) { return weight(data); }, e.data);
+  sum += a.what->events.size() * sizeof(event);
+  for (const std::string& text : a.what->texts) sum += 2 * text.size();  // the event's own texts are about as long
   return sum;
 }
 
-kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metrics> metrics) {
+void sleep_on_own_thread(kit::instant::duration d) { std::this_thread::sleep_for(d); }
+
+kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metrics> metrics, pause_function pause) {
   if (!metrics) metrics = std::make_shared<journal_metrics>();
-  return [open = std::move(open), metrics](kit::context& self) -> kit::behavior {
+  return [open = std::move(open), metrics, pause = std::move(pause)](kit::context& self) -> kit::behavior {
     auto opened = open();
     auto last = opened ? (*opened)->last_position() : result<std::uint64_t>(failure(opened.error()));
     if (!last) {
@@ -329,7 +313,7 @@ kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metri
       return {};
     }
     metrics->subscribers = 0;
-    auto w = std::make_shared<writer>(self, std::move(*opened), *last, metrics);
+    auto w = std::make_shared<writer>(self, std::move(*opened), *last, metrics, pause);
     self.on_stop([&self, weak = std::weak_ptr(w)] {
       if (auto alive = weak.lock()) alive->commit();
       self.quit();

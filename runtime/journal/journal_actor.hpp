@@ -17,7 +17,8 @@ namespace horizons::journal {
 struct append {
   using reply = append_outcome;
   std::shared_ptr<batch> what;
-  explicit append(batch b) : what(std::make_shared<batch>(std::move(b))) {}
+  explicit append(batch b);  // prepared here
+  /// `b` should be prepared, by whoever made it.
   explicit append(std::shared_ptr<batch> b) : what(std::move(b)) {}
   friend std::size_t bytes_of(const append& a);
 };
@@ -58,7 +59,7 @@ struct claim_source {
   std::string source;
 };
 
-/// store::archive, one step: appends wait for it some ten milliseconds.
+/// store::archive, one step: appends wait for it.
 struct archive_events {
   static constexpr auto lane = kit::lane::control;
   using reply = archived;
@@ -103,9 +104,14 @@ using reader_api = kit::accepts<read_events, find_claim, verify_chain, read_sour
 /// Bodies for kit spawn_blocking. `open` is called on the actor's own thread at every start: a restart reopens the
 /// store.
 using open_function = std::function<result<std::unique_ptr<store>>()>;
+using pause_function = std::function<void(kit::instant::duration)>;
+void sleep_on_own_thread(kit::instant::duration d);
 /// A store that cannot be opened fails the actor with the reason. One that fails later fails the appends: the actor
 /// stays and the next append tries again.
-kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metrics> metrics = nullptr);
+/// `pause` is how the writer waits for others to share its next commit, some milliseconds; empty, for simulations,
+/// whose time stands still in a handler: it does not.
+kit::actor_body journal_writer(open_function open, std::shared_ptr<journal_metrics> metrics = nullptr,
+                               pause_function pause = sleep_on_own_thread);
 /// Verifying walks the whole journal on this actor's thread: give it a reader of its own.
 kit::actor_body journal_reader(open_function open);
 

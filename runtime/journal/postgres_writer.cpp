@@ -22,6 +22,11 @@ std::int64_t lock_key(const std::string& schema) {
   return static_cast<std::int64_t>(fnv1a64("horizons journal " + schema));
 }
 
+// An append looks for its few claims by index, however many there are. The plan is made once, often while the tables
+// are still empty: the planner would then read them from end to end, at every append, until they are analysed.
+constexpr const char* writer_settings =
+    "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_bitmapscan = off";
+
 /// The claims of an append, by column.
 struct claim_columns {
   array tenants{element::text}, jobs{element::text}, users{element::text}, keys{element::text}, digests{element::text};
@@ -48,6 +53,7 @@ void each(std::span<const batch* const> batches, std::vector<Part> batch::*parts
 result<std::unique_ptr<postgres_writer>> postgres_writer::open(const postgres::address& at, const owner_info& me) {
   auto db = postgres::connection::open(at);
   if (!db) return failure(std::move(db.error()));
+  if (auto ok = (*db)->run(writer_settings); !ok) return failure(std::move(ok.error()));
   std::unique_ptr<postgres_writer> writer(new postgres_writer(std::move(*db)));
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   auto ok = writer->take_lock(at);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "messages/codec/json.hpp"
 #include "messages/limits.hpp"
 #include "messages/text.hpp"
 #include "messages/ulid.hpp"
@@ -15,11 +14,9 @@ namespace {
 
 // synchronous=FULL syncs the log in every commit: what was acknowledged survives a power cut.
 // Pages of 4 KiB (the file system's): a commit of one event writes few of them to the log. The cache holds the inner
-// pages of the indexes of some 10^8 events. The log is copied back every 16 MiB instead of 4: hot pages are written
-// back a quarter as often. No mmap: a read error would be a SIGBUS instead of an error.
+// pages of the indexes of some 10^8 events. No mmap: a read error would be a SIGBUS instead of an error.
 constexpr const char* writer_settings =
-    "pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536; pragma wal_autocheckpoint = "
-    "4096;"
+    "pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536; "
     "pragma journal_size_limit = 67108864; pragma mmap_size = 0; pragma temp_store = memory;";
 
 }  // namespace
@@ -30,7 +27,7 @@ result<std::unique_ptr<sqlite_writer>> sqlite_writer::open(const std::string& pa
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   auto ok = db->run(writer_settings);
   if (ok) ok = sqlite::migrate(*db, make_ulid(now));
-  std::unique_ptr<sqlite_writer> writer(new sqlite_writer(std::move(*db)));
+  std::unique_ptr<sqlite_writer> writer(new sqlite_writer(std::move(*db), path));
   if (ok) ok = writer->prepare();
   if (ok) ok = writer->load_epochs();
   if (!ok) return failure(std::move(ok.error()));
@@ -168,16 +165,12 @@ result<result<append_outcome>> sqlite_writer::append_one(const batch& b, source_
   }
 
   outcome.positions.reserve(b.events.size());
-  for (const event& e : b.events) {
+  std::string made;
+  for (std::size_t i = 0; i < b.events.size(); ++i) {
+    const event& e = b.events[i];
     const auto id = bytes_of_ulid(e.event_id);
-    std::string data;
-    if (e.position == 0) {
-      data = to_json(e);
-    } else {
-      event bare = e;
-      bare.position = 0;
-      data = to_json(bare);
-    }
+    if (!is_prepared(b)) made = stored_text(e);
+    const std::string& data = is_prepared(b) ? b.texts[i] : made;
     if (data.size() > limits::message_bytes_max) return refuse(failure(too_large(e, data.size())));
     const auto position = pending_.position + 1;
     const auto hash = hasher_.link(pending_.hash, position, data);
@@ -262,6 +255,7 @@ result<std::vector<result<append_outcome>>> sqlite_writer::append(std::span<cons
     return abandon(std::move(ok.error()));
   }
   head_ = pending_;
+  checkpoints_.after_commit();
   return outcomes;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "runtime/journal/source_changes.hpp"
+#include "runtime/journal/sqlite_checkpointer.hpp"
 #include "runtime/journal/sqlite_view.hpp"
 
 namespace horizons::journal {
@@ -23,7 +24,8 @@ public:
   result<archived> archive(timestamp before, std::uint64_t up_to);  // sqlite_archive.cpp
 
 private:
-  sqlite_writer(sqlite::connection db) : db_(std::move(db)), view_(db_) {}
+  sqlite_writer(sqlite::connection db, const std::string& path)
+      : db_(std::move(db)), view_(db_), checkpoints_(db_, path) {}
   result<void> prepare();
   result<void> load_epochs();
 
@@ -42,6 +44,7 @@ private:
   sqlite_view view_;
   sqlite::statement insert_event_, find_event_, delete_events_, insert_claim_, find_by_job_, find_by_key_,
       delete_claim_, put_source_, put_head_, put_block_, put_epoch_, begin_, commit_;
+  sqlite::checkpointer checkpoints_;
   chain_hasher hasher_;
   chain_state head_;                                                       // committed
   chain_state pending_;                                                    // of the transaction under way

@@ -198,7 +198,7 @@ private:
     };
     auto open_reader = [name = journal_name_] { return journal::open_memory_reader(name); };
     if (!add(part("journal", supervision::strategy::rest_for_one,
-                  {{{.name = "writer"}, journal::journal_writer(open_writer), {}, true},
+                  {{{.name = "writer"}, journal::journal_writer(open_writer, nullptr, {}), {}, true},
                    {{.name = "reader"}, journal::journal_reader(open_reader), {}, true}})))
       return false;
     writer_ = at<journal::writer_api>("/node/journal/writer");

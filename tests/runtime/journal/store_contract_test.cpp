@@ -54,6 +54,38 @@ TEST_P(store_contract, gives_back_what_was_appended_in_order) {
   EXPECT_EQ(last(), outcome->positions.back());
 }
 
+TEST_P(store_contract, a_prepared_batch_is_stored_as_any_other) {
+  auto first = of({life_cycle("m87", 1), health()}), second = of({life_cycle("m87", 2)});
+  auto prepared = first;
+  prepare(prepared);
+  ASSERT_EQ(prepared.texts.size(), 2u);
+  ASSERT_TRUE(append_one(*store_, prepared));
+  EXPECT_EQ(append_one(*store_, first).value().positions, (std::vector<std::uint64_t>{1, 2})) << "the same events";
+  prepare(second);
+  ASSERT_TRUE(append_one(*store_, second));
+  EXPECT_EQ(store_->verify(nullptr).value(), 3u);
+  const auto chained = store_->head().value().hash;
+  auto other = open_store("sqlite:" + (folder_ / "other.db"), me).value();
+  second.texts.clear();
+  ASSERT_TRUE(append_one(*other, first));
+  ASSERT_TRUE(append_one(*other, second));
+  if (GetParam() != "memory") {  // which has no chain
+    EXPECT_EQ(chained, other->head().value().hash);
+  }
+  EXPECT_EQ(read_all(*store_), read_all(*other));
+}
+
+TEST_P(store_contract, what_cannot_be_prepared_is_refused_with_its_reason) {
+  auto b = of({life_cycle("m87", 1)});
+  b.events[0].tenant = "not a name";
+  prepare(b);
+  EXPECT_TRUE(b.texts.empty());
+  const auto outcome = append_one(*store_, b);
+  ASSERT_FALSE(outcome);
+  EXPECT_NE(outcome.error().text.find("tenant"), std::string::npos) << outcome.error().text;
+  EXPECT_EQ(last(), 0u);
+}
+
 TEST_P(store_contract, keeps_everything_when_opened_again) {
   auto b = submission("m87", "d1", "key");
   b.marks = {finished("kafka/c/t/0", claim("kafka/c/t/0"), 17)};
