@@ -4,10 +4,11 @@
 //   bench-jobs [--json FILE] [--folder DIR] [--jobs N] [--queued N] [--journal URL]... [--no-peers]
 // --queued: so many jobs that wait, what one costs, and how long a restart takes; 0: left out. --journal replaces the
 // journals that are measured: SQLite, memory, and PostgreSQL where HORIZONS_JOURNAL_URL says so.
+#include <sys/resource.h>
+
 #include <cmath>
 #include <cstring>
 #include <iostream>
-#include <semaphore>
 
 #include "bench/actors/jobs_peers.hpp"
 #include "bench/actors/jobs_subject.hpp"
@@ -34,6 +35,35 @@ struct options {
 
 constexpr std::ptrdiff_t unanswered_max = 2'000;  // submissions under way: the doors' sessions together
 
+/// Lets so many submissions be under way. Who waits is woken when a quarter is free again, not for each answer: doors
+/// have many sessions, not one that sleeps.
+class doorway {
+public:
+  void enter() {
+    if (free_ == 0) await(unanswered_max / 4);
+    --free_;
+  }
+  void leave() {
+    std::lock_guard lock(mutex_);
+    if (++left_ == wanted_) changed_.notify_one();
+  }
+  /// Until all that entered have left.
+  void await_empty() { await(unanswered_max - free_); }
+
+private:
+  void await(std::ptrdiff_t count) {
+    std::unique_lock lock(mutex_);
+    wanted_ = count;
+    changed_.wait(lock, [&] { return left_ >= count; });
+    free_ += std::exchange(left_, 0);
+  }
+
+  std::ptrdiff_t free_ = unanswered_max;  // the submitter's own
+  std::ptrdiff_t left_ = 0, wanted_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
 command job_number(std::size_t n) {
   command c;
   c.user_id = "user-" + std::to_string(n % 10);
@@ -59,19 +89,30 @@ std::unique_ptr<job_node> start_node(const node_options& node, event_watcher wat
   return std::move(*started);
 }
 
+/// Of this process, in user and system mode: submitters and watchers included, a database server not.
+double cpu_seconds() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
 /// Jobs per second, from the first submission to the last completion. `pause` between submissions: open loop.
 double throughput(job_node& node, job_counts& counts, std::size_t jobs) {
   const auto before = counts.done();
-  std::counting_semaphore<> room(unanswered_max);
+  doorway room;
   const double seconds = seconds_of([&] {
     for (std::size_t i = 0; i < jobs; ++i) {
-      room.acquire();
+      room.enter();
       node.door().submit(job_number(i), "", [&](const result<jobs::front::accepted>& r) {
         if (!r) counts.refused(r.error());
-        room.release();
+        room.leave();
       });
     }
     if (!counts.wait_for(before + jobs, 600s)) stop("not all jobs completed: " + counts.first_refusal());
+    room.await_empty();
   });
   return static_cast<double>(jobs) / seconds;
 }
@@ -132,12 +173,15 @@ double measure_flow(const std::string& url, const options& o, std::vector<row>& 
   const auto kind = kind_of(url);
   throughput(*node, counts, o.jobs / 10);  // warm
   std::vector<double> rates;
+  const double cpu_before = cpu_seconds();
   for (int i = 0; i < 3; ++i) rates.push_back(throughput(*node, counts, o.jobs));
+  const double cpu_us = 1e6 * (cpu_seconds() - cpu_before) / static_cast<double>(3 * o.jobs);
   std::sort(rates.begin(), rates.end());
   events_per_commit = node->events_per_commit();
   const double rate = rates[1], spread = (rates[2] - rates[0]) / rates[1];
   rows.push_back(compare("submit to completed, " + kind, "jobs/s", better::higher, rate, "", {},
                          kind == "memory" ? 50'000 : 5'000, spread));
+  rows.push_back(compare("processor time of a job, " + kind, "us", better::lower, cpu_us, "", {}, nullptr));
   submit_at_rate(*node, counts, probe, rate / 2, 5s);
   rows.push_back(
       compare("submit to running at half load, p99, " + kind, "ms", better::lower, probe.percentile(0.99), "", {}, 20));
@@ -155,21 +199,20 @@ void measure_queue(const options& o, std::vector<row>& rows) {
   {
     auto n = start_node(node, [](const event&) {});
     const double before = resident_bytes();
-    std::counting_semaphore<> room(unanswered_max);
+    doorway room;
     job_counts counts;
     const std::size_t part = o.queued / 10;
     std::vector<double> seconds;
     for (std::size_t p = 0; p < 10; ++p)
       seconds.push_back(seconds_of([&] {
         for (std::size_t i = 0; i < part; ++i) {
-          room.acquire();
+          room.enter();
           n->door().submit(job_number(p * part + i), "", [&](const result<jobs::front::accepted>& r) {
             if (!r) counts.refused(r.error());
-            room.release();
+            room.leave();
           });
         }
-        for (std::ptrdiff_t i = 0; i < unanswered_max; ++i) room.acquire();
-        room.release(unanswered_max);
+        room.await_empty();
       }));
     if (auto why = counts.first_refusal(); !why.empty()) stop(why);
     const auto name = std::to_string(10 * part) + " queued jobs";
