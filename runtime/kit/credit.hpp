@@ -135,6 +135,53 @@ private:
   std::shared_ptr<ends> ends_;
 };
 
+/// The same for an asker that keeps the tickets itself and outlives them: without a lock, for flows of many small
+/// messages.
+class local_flow {
+public:
+  class ticket {
+  public:
+    ticket() = default;  // of nothing
+    ticket(local_flow& of, std::size_t bytes) : of_(&of), bytes_(bytes) {}
+    ticket(ticket&& o) noexcept : of_(std::exchange(o.of_, nullptr)), bytes_(o.bytes_) {}
+    ticket& operator=(ticket&& o) noexcept {
+      reset();
+      of_ = std::exchange(o.of_, nullptr);
+      bytes_ = o.bytes_;
+      return *this;
+    }
+    ~ticket() { reset(); }
+    void reset() {
+      if (auto* of = std::exchange(of_, nullptr)) of->give_back(bytes_);
+    }
+
+  private:
+    local_flow* of_ = nullptr;
+    std::size_t bytes_ = 0;
+  };
+
+  explicit local_flow(credit limits, credit_gauge shown = {})
+      : receiver_(limits, std::move(shown)), sender_(limits.bytes) {
+    sender_.grant(receiver_.open());
+  }
+  local_flow(const local_flow&) = delete;
+
+  bool open() const { return sender_.may_send(1); }
+  ticket take(std::size_t bytes) {
+    sender_.sent(bytes);
+    receiver_.received();
+    return {*this, bytes};
+  }
+  std::size_t outstanding() const { return receiver_.outstanding(); }
+
+private:
+  void give_back(std::size_t bytes) {
+    if (const auto c = receiver_.done(bytes)) sender_.grant(*c);
+  }
+  credit_window receiver_;
+  credit_balance sender_;
+};
+
 /// One bounded queue, many workers. A worker gets an item only while it has room in its window; when it ends, what it
 /// had not finished goes back to the front in the old order.
 template <class Item, class Worker = std::string>
