@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "gateways/kafka/patience.hpp"
 #include "messages/text.hpp"
 #include "messages/ulid.hpp"
 #include "runtime/telemetry/log.hpp"
@@ -323,37 +324,44 @@ result<std::string> client::cluster_id(milliseconds limit) const {
   return std::string(id.get());
 }
 
+namespace {
+
+result<client::topic_layout> layout_in(const rd_kafka_metadata_topic_t& t) {
+  const auto what = std::string("topic ") + t.topic;
+  if (t.err != RD_KAFKA_RESP_ERR_NO_ERROR) return failure(to_error(t.err, what));
+  if (t.partition_cnt == 0) return failure(error_code::unavailable, what + " has no partitions yet");
+  client::topic_layout layout;
+  for (int i = 0; i < t.partition_cnt; ++i) {
+    layout.partitions.push_back(t.partitions[i].id);
+    if (t.partitions[i].leader < 0) ++layout.leaderless;
+  }
+  return layout;
+}
+
+}  // namespace
+
 result<client::topic_layout> client::layout_of(const std::string& topic, milliseconds limit) const {
   const auto until = steady_clock::now() + limit;
   const topic_ptr handle(rd_kafka_topic_new(rk_, topic.c_str(), nullptr));
-  error last{error_code::unavailable, "topic " + topic + ": no broker answered"};
-  bool answered = false;  // what a broker said counts for more than that the last question came too late
-  for (;;) {
-    const auto left = std::chrono::duration_cast<milliseconds>(until - steady_clock::now());
-    if (left.count() <= 0) return failure(last);
+  // What a broker said counts for more than that the last question came too late.
+  result<topic_layout> found = failure(error_code::unavailable, "topic " + topic + ": no broker answered");
+  bool answered = false;
+  ask_until(limit, [&] {
+    const auto left = std::chrono::ceil<milliseconds>(until - steady_clock::now());
     const rd_kafka_metadata_t* raw = nullptr;
-    const auto code = rd_kafka_metadata(rk_, 0, handle.get(), &raw, static_cast<int>(left.count()));
+    const auto code =
+        rd_kafka_metadata(rk_, 0, handle.get(), &raw, static_cast<int>(std::max<std::int64_t>(left.count(), 1)));
     const metadata_ptr answer(raw);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      if (!answered) last = to_error(code, "topic " + topic);
-    } else if (answer->topic_cnt == 1) {
-      answered = true;
-      const auto& t = answer->topics[0];
-      if (t.err == RD_KAFKA_RESP_ERR_NO_ERROR && t.partition_cnt > 0) {
-        topic_layout layout;
-        for (int i = 0; i < t.partition_cnt; ++i) {
-          layout.partitions.push_back(t.partitions[i].id);
-          if (t.partitions[i].leader < 0) ++layout.leaderless;
-        }
-        return layout;
-      }
-      last = t.err == RD_KAFKA_RESP_ERR_NO_ERROR
-                 ? error{error_code::unavailable, "topic " + topic + " has no partitions yet"}
-                 : to_error(t.err, "topic " + topic);
-      if (last.code == error_code::forbidden) return failure(last);
+      if (!answered) found = failure(to_error(code, "topic " + topic));
+      return false;
     }
-    std::this_thread::sleep_for(std::min(left, milliseconds{20}));
-  }
+    if (answer->topic_cnt != 1) return false;
+    answered = true;
+    found = layout_in(answer->topics[0]);
+    return found || found.error().code == error_code::forbidden;
+  });
+  return found;
 }
 
 }  // namespace horizons::kafka

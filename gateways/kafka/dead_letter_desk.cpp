@@ -1,10 +1,9 @@
-// Looks at dead letters, sends them back, parks them; see dead_letter_queue.hpp.
+// Shows dead letters, sends them back, parks them; see dead_letter_queue.hpp. How they are found is letter_search.hpp.
 #include <algorithm>
 #include <map>
 
 #include "gateways/kafka/dead_letter_queue.hpp"
-#include "gateways/kafka/dead_letter_record.hpp"
-#include "gateways/kafka/letter_states.hpp"
+#include "gateways/kafka/letter_search.hpp"
 #include "messages/topics.hpp"
 #include "runtime/telemetry/log.hpp"
 
@@ -15,32 +14,23 @@ using namespace std::chrono_literals;
 using bridges::dead_letter;
 using bridges::dead_letter_filter;
 
-constexpr std::size_t letters_max = 10'000;
-constexpr std::size_t states_max = 200'000;
-constexpr std::chrono::hours states_since{24 * (dead_letter_retention_days + 1)};  // older letters are gone
-constexpr milliseconds ask_limit = 20s;
 constexpr milliseconds list_limit = 120s;
 constexpr milliseconds replay_limit = 3'600s;
 constexpr milliseconds step{20};
 constexpr std::size_t ids_told_max = 1'000;
 
-struct found_letter {
-  dead_letter letter;
-  stored_record stored;
-};
 template <class T>
 using then = std::function<void(result<T>)>;
 
 class desk : public std::enable_shared_from_this<desk> {
 public:
   desk(kit::context& self, dead_letter_options options, bridges::services services)
-      : self_(self), options_(std::move(options)), services_(std::move(services)), states_(states_max) {
-    if (options_.sources.empty())
-      for (const auto& t : kafka_topics) options_.sources.emplace_back(t.name);
+      : self_(self), options_(with_sources(std::move(options))), services_(std::move(services)) {
+    search_ = std::make_shared<letter_search>(self_, options_, services_);
   }
 
   void list(const dead_letter_filter& filter, kit::promise<list_dead_letters::reply> answer) {
-    find(filter, [answer](result<std::vector<found_letter>> found) {
+    search_->find(filter, [answer](result<std::vector<found_letter>> found) {
       if (!found) return answer.fail(found.error());
       list_dead_letters::reply letters;
       for (auto& f : *found) letters.push_back(std::move(f.letter));
@@ -49,7 +39,7 @@ public:
   }
 
   void park(const park_dead_letter& p, kit::promise<bool> answer) {
-    find({.id = p.id, .limit = 1}, [this, p, answer](result<std::vector<found_letter>> found) {
+    search_->find({.id = p.id, .limit = 1}, [this, p, answer](result<std::vector<found_letter>> found) {
       if (!found) return answer.fail(found.error());
       if (found->front().letter.state == "parked") return answer.deliver(false);
       audit(letter_parked, p.by, p.id, "done", [answer](result<std::uint64_t> r) {
@@ -68,7 +58,7 @@ public:
     if (replaying_)
       return answer.fail({error_code::unavailable, "another replay is under way; ask again when it is done"});
     replaying_ = true;
-    find(r.filter, [this, r, answer](result<std::vector<found_letter>> found) {
+    search_->find(r.filter, [this, r, answer](result<std::vector<found_letter>> found) {
       if (!found) {
         replaying_ = false;
         return answer.fail(found.error());
@@ -91,121 +81,19 @@ private:
   };
   using running_ptr = std::shared_ptr<running>;
 
+  static dead_letter_options with_sources(dead_letter_options o) {
+    if (o.sources.empty())
+      for (const auto& t : kafka_topics) o.sources.emplace_back(t.name);
+    return o;
+  }
+
   std::function<void()> guarded(std::function<void()> f) {
     return [weak = weak_from_this(), f = std::move(f)] {
       if (auto d = weak.lock()) f();
     };
   }
 
-  // -- finding
-  // ----------------------------------------------------------------------------------------------------------
-
-  /// Oldest failure first. An id that does not exist is not_found.
-  void find(const dead_letter_filter& filter, then<std::vector<found_letter>> done) {
-    if (filter.limit < 1 || filter.limit > letters_max)
-      return done(failure(error_code::invalid_argument, "limit = " + std::to_string(filter.limit) + "; expected 1 to " +
-                                                            std::to_string(letters_max)));
-    read_states([this, filter, done = std::move(done)](result<void> known) {
-      if (!known) return done(failure(known.error()));
-      done(scan(filter));
-    });
-  }
-
-  template <class Api, class M>
-  void ask(const kit::handle<Api>& to, M m, then<typename M::reply> done) {
-    self_.request(
-        to, std::move(m), ask_limit,
-        then<typename M::reply>([weak = weak_from_this(), done = std::move(done)](result<typename M::reply> r) {
-          if (auto d = weak.lock()) done(std::move(r));
-        }));
-  }
-
-  /// The audit's events since the last time.
-  void read_states(then<void> done) {
-    ask<journal::writer_api, journal::journal_status>(
-        services_.writer, {}, [this, done = std::move(done)](result<journal::journal_status::reply> r) {
-          if (!r) return done(failure(r.error()));
-          read_states_to(r->last_position, std::move(done));
-        });
-  }
-
-  void read_states_to(std::uint64_t end, then<void> done) {
-    journal::read_events question{{.after_position = states_read_to_, .type = "audit.recorded"}, 10'000};
-    if (states_read_to_ == 0) question.filter.start = self_.utc() - states_since;
-    ask<journal::reader_api, journal::read_events>(
-        services_.reader, std::move(question),
-        [this, end, done = std::move(done)](result<journal::read_events::reply> r) {
-          if (!r) return done(failure(r.error()));
-          for (const auto& e : r->events) states_.apply(e);
-          states_read_to_ = r->events.empty() ? std::max(states_read_to_, end) : r->events.back().position;
-          if (states_read_to_ >= end) return done({});
-          read_states_to(end, std::move(done));
-        });
-  }
-
-  result<std::vector<partition_range>> ranges_for(const dead_letter_filter& filter, const topic_reader& reader) const {
-    if (!filter.id.empty()) {
-      auto one = parse_letter_id(filter.id);
-      if (!one) return failure(one.error());
-      const bool ours = std::ranges::any_of(
-          options_.sources, [&](const auto& source) { return dead_letter_topic(source) == one->topic; });
-      if (!ours) return failure(error_code::not_found, "dead letter " + filter.id + " does not exist");
-      auto all = reader.all_of(one->topic, options_.limit);
-      if (!all) return failure(all.error());
-      for (const auto& r : *all)
-        if (r.partition == one->partition && r.first <= one->first && one->first < r.end)
-          return std::vector<partition_range>{*one};
-      return failure(error_code::not_found, "dead letter " + filter.id + " does not exist (any more)");
-    }
-    std::vector<partition_range> ranges;
-    for (const auto& source : options_.sources) {
-      auto all = reader.all_of(dead_letter_topic(source), options_.limit);
-      if (!all && all.error().code == error_code::not_found) continue;
-      if (!all) return failure(all.error());
-      ranges.insert(ranges.end(), all->begin(), all->end());
-    }
-    const auto each = static_cast<std::int64_t>(options_.scanned_max / std::max<std::size_t>(1, ranges.size()) + 1);
-    std::int64_t sum = 0;
-    for (const auto& r : ranges) sum += r.end - r.first;
-    if (sum > static_cast<std::int64_t>(options_.scanned_max))
-      for (auto& r : ranges) r.first = std::max(r.first, r.end - each);
-    return ranges;
-  }
-
-  result<std::vector<found_letter>> scan(const dead_letter_filter& filter) const {
-    if (!filter.bridge.empty() && filter.bridge != "kafka") return std::vector<found_letter>{};
-    auto reader = topic_reader::open(options_.kafka);
-    if (!reader) return failure(reader.error());
-    auto ranges = ranges_for(filter, *reader);
-    if (!ranges) return failure(ranges.error());
-
-    using order = std::tuple<timestamp, std::string, std::int32_t, std::int64_t>;
-    std::map<order, found_letter> oldest;  // at most `limit` letters and `bytes_max` bytes
-    std::size_t bytes = 0;
-    auto read = reader->read(*ranges, options_.limit, [&](stored_record&& r) {
-      auto letter = to_letter(r);
-      letter.state = states_.of(letter.id);
-      if (!matches(filter, letter) || (!filter.state.empty() && filter.state != letter.state)) return true;
-      bytes += bytes_of(r.what);
-      order key{letter.last_failed_at.value_or(timestamp{}), r.topic, r.partition, r.offset};
-      oldest.emplace(std::move(key), found_letter{std::move(letter), std::move(r)});
-      while (oldest.size() > filter.limit || (bytes > options_.bytes_max && oldest.size() > 1)) {
-        const auto last = std::prev(oldest.end());
-        bytes -= bytes_of(last->second.stored.what);
-        oldest.erase(last);
-      }
-      return true;
-    });
-    if (!read) return failure(read.error());
-    std::vector<found_letter> letters;
-    for (auto& [key, letter] : oldest) letters.push_back(std::move(letter));
-    if (letters.empty() && !filter.id.empty())
-      return failure(error_code::not_found, "dead letter " + filter.id + " does not exist (any more)");
-    return letters;
-  }
-
-  // -- sending back
-  // -----------------------------------------------------------------------------------------------------
+  // -- sending back ---------------------------------------------------------------------------------------------------
 
   void begin_replay(const replay_dead_letters& what, std::vector<found_letter> found,
                     const kit::promise<bridges::replay_report>& answer) {
@@ -344,10 +232,9 @@ private:
   }
 
   kit::context& self_;
-  dead_letter_options options_;
+  const dead_letter_options options_;
   const bridges::services services_;
-  letter_states states_;
-  std::uint64_t states_read_to_ = 0;  // a position of the journal
+  std::shared_ptr<letter_search> search_;
   std::unique_ptr<producer> producer_;
   bool replaying_ = false;
   std::uint64_t last_token_ = 0;

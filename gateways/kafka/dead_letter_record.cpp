@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "gateways/bridges/letter_headers.hpp"
 #include "messages/codec/format.hpp"
 #include "messages/text.hpp"
 #include "messages/trace.hpp"
@@ -10,12 +11,14 @@
 namespace horizons::kafka {
 namespace {
 
-namespace names = dead_letter_headers;
+namespace names = bridges::letter_header;
 
 constexpr std::size_t text_bytes_max = 4'096;  // of an error in a header: the record must stay within the topic's limit
 constexpr int replays_seen_max = 1'000'000;
 
-std::string connect(std::string_view name) { return std::string(names::connect_prefix) + std::string(name); }
+std::string connect(std::string_view name) {
+  return std::string(dead_letter_headers::connect_prefix) + std::string(name);
+}
 
 const std::string* find(const record_headers& headers, std::string_view name) {
   for (auto at = headers.rbegin(); at != headers.rend(); ++at)  // ours are the last ones
@@ -72,7 +75,7 @@ record to_dead_letter(const failed_record& f, std::string_view node) {
   add(std::string(names::first_failed_at), to_string(f.first_failed_at));
   add(std::string(names::last_failed_at), to_string(f.last_failed_at));
   if (!f.job_id.empty()) add(std::string(names::job_id), f.job_id);
-  if (is_traceparent(f.traceparent)) add(std::string(names::trace_id), f.traceparent.substr(3, 32));
+  if (is_traceparent(f.traceparent)) add(std::string(dead_letter_headers::trace_id), f.traceparent.substr(3, 32));
   return r;
 }
 

@@ -13,15 +13,10 @@
 
 namespace horizons::kafka {
 
-/// Ours, after Connect's (apache/kafka, DeadLetterQueueReporter): reason class, tries, times of the first and the last
-/// failure (RFC 3339), job and trace as far as they could be read.
+/// Beside those of bridges/letter_headers.hpp: Connect's (apache/kafka, DeadLetterQueueReporter), and the trace as far
+/// as it could be read.
 namespace dead_letter_headers {
 inline constexpr std::string_view connect_prefix = "__connect.errors.";
-inline constexpr std::string_view reason = "horizons-reason";
-inline constexpr std::string_view attempts = "horizons-attempts";
-inline constexpr std::string_view first_failed_at = "horizons-first-failed-at";
-inline constexpr std::string_view last_failed_at = "horizons-last-failed-at";
-inline constexpr std::string_view job_id = "horizons-job-id";
 inline constexpr std::string_view trace_id = "horizons-trace-id";
 }  // namespace dead_letter_headers
 

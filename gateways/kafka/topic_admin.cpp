@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <thread>
+
+#include "gateways/kafka/patience.hpp"
 
 namespace horizons::kafka {
 namespace {
@@ -11,7 +12,6 @@ using new_topic_ptr = owned<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy>;
 using new_partitions_ptr = owned<rd_kafka_NewPartitions_t, rd_kafka_NewPartitions_destroy>;
 using config_ptr = owned<rd_kafka_ConfigResource_t, rd_kafka_ConfigResource_destroy>;
 
-constexpr milliseconds ask_again{10};
 constexpr std::int32_t right_broker = -1;  // the controller, mostly
 
 /// Sends one administrative request by `send(options, queue)` and waits for its answer.
@@ -131,18 +131,15 @@ result<void> topic_admin::wait_until_known(const std::string& topic) const {
   const auto code = rd_kafka_metadata(client_.get(), 0, nullptr, &raw, static_cast<int>(limit_.count()));
   const metadata_ptr answer(raw);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failure(to_error(code, "kafka: the cluster's brokers"));
-  const auto until = std::chrono::steady_clock::now() + limit_;
-  for (int i = 0; i < answer->broker_cnt;) {
+  for (int i = 0; i < answer->broker_cnt; ++i) {
     const auto id = answer->brokers[i].id;
-    const auto known = known_at(id, topic);
-    if (known && !*known) {
-      if (std::chrono::steady_clock::now() > until)
-        return failure(error_code::timed_out, "kafka: broker " + std::to_string(id) + " does not know topic " + topic +
-                                                  " after " + std::to_string(limit_.count()) + " ms");
-      std::this_thread::sleep_for(ask_again);
-    } else {
-      ++i;  // it knows it, or went away and will know when it comes back
-    }
+    const auto knows = [&] {
+      const auto known = known_at(id, topic);
+      return !known || *known;  // or it went away, and will know when it comes back
+    };
+    if (!ask_until(limit_, knows))
+      return failure(error_code::timed_out, "kafka: broker " + std::to_string(id) + " does not know topic " + topic +
+                                                " after " + std::to_string(limit_.count()) + " ms");
   }
   return {};
 }

@@ -3,27 +3,24 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <thread>
+
+#include "gateways/kafka/patience.hpp"
 
 namespace horizons::kafka {
 namespace {
 
 using std::chrono::steady_clock;
-constexpr milliseconds again{50};
 constexpr milliseconds attempt{2'000};  // K13: one question may be answered by a stale leader, or not at all
 
 /// Repeats `ask` until it succeeds or fails for good, `limit` at most.
 template <class F>
 result<void> until_answered(milliseconds limit, F ask) {
-  const auto end = steady_clock::now() + limit;
-  for (;;) {
-    auto answered = ask();
-    if (answered ||
-        (answered.error().code != error_code::unavailable && answered.error().code != error_code::timed_out))
-      return answered;
-    if (steady_clock::now() + again > end) return answered;
-    std::this_thread::sleep_for(again);
-  }
+  result<void> answer;
+  ask_until(limit, [&] {
+    answer = ask();
+    return answer || (answer.error().code != error_code::unavailable && answer.error().code != error_code::timed_out);
+  });
+  return answer;
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
 #include "gateways/kafka/topics.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <sstream>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
+#include "gateways/kafka/patience.hpp"
 #include "gateways/kafka/topic_admin.hpp"
 
 namespace horizons::kafka {
@@ -54,32 +55,31 @@ result<inspection> inspect(const kafka_options& options, milliseconds limit, top
   auto admin = topic_admin::open(options, limit);
   if (!admin) return failure(admin.error());
   // A broker may not know a topic yet that another one has just made: what is missing stays missing for a moment.
-  const auto until = std::chrono::steady_clock::now() + settling;
   result<cluster_view> cluster;
   std::vector<topic_plan> plans;
-  for (;;) {
+  ask_until(settling, [&] {
     cluster = admin->view();
-    if (!cluster) return failure(cluster.error());
+    if (!cluster) return true;
     std::map<std::string, int> present;
     for (const auto& [name, state] : cluster->topics) present[name] = state.partitions;
     plans = topic_plans(cluster->brokers, present, catalogue);
-    const bool complete = std::all_of(plans.begin(), plans.end(), [&](const topic_plan& p) {
+    return std::all_of(plans.begin(), plans.end(), [&](const topic_plan& p) {
       const auto at = cluster->topics.find(p.name);
       return at != cluster->topics.end() && at->second.partitions == p.partitions;
     });
-    if (complete || std::chrono::steady_clock::now() > until) break;
-    std::this_thread::sleep_for(milliseconds{30});
-  }
+  });
+  if (!cluster) return failure(cluster.error());
   if (settings) {
     std::vector<std::string> names;
     for (const auto& p : plans)
       if (cluster->topics.contains(p.name)) names.push_back(p.name);
-    auto described = admin->describe(*cluster, names);
-    while (!described && described.error().code == error_code::not_found && std::chrono::steady_clock::now() < until) {
-      std::this_thread::sleep_for(milliseconds{30});
-      described = admin->describe(*cluster, names);
-    }
-    if (!described) return failure(described.error());
+    using described = decltype(admin->describe(*cluster, names));
+    std::optional<described> found;
+    ask_until(settling, [&] {
+      found.emplace(admin->describe(*cluster, names));
+      return *found || found->error().code != error_code::not_found;
+    });
+    if (!*found) return failure(found->error());
   }
   return inspection{std::move(*admin), std::move(*cluster), std::move(plans)};
 }
