@@ -25,6 +25,8 @@ public:
     std::chrono::steady_clock::duration gathering;  // a batch takes more for so long after its first record
     std::size_t bytes_max = 900'000;                // and up to so many bytes: librdkafka cuts it at a million
     std::size_t records_max = 9'000;                // … or 10,000 records
+    std::size_t records_enough = 64;  // one that begins with so many that have waited takes no more: it is
+                                      // large enough, and nothing can come too late for it
   };
 
   /// Whether a record goes at once. It is under way then; else it waits for its turn.
@@ -49,6 +51,7 @@ public:
       count(next.bytes);
       go(next.item);
     }
+    if (records_ >= l.records_enough) began_ = now - l.gathering;
   }
 
   std::size_t waiting() const { return waiting_.size(); }

@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,15 @@ public:
   /// Errors: limit_exceeded (no room; nothing was done), not a fault of the record.
   virtual result<void> send(std::string_view topic, record_ptr r, std::uint64_t token,
                             std::int32_t partition = by_key) = 0;
+  /// As many of them as there is room for, from the first on, in order; returns how many. Takes the records out of
+  /// these. For many at a time: it locks once.
+  struct outgoing {
+    std::string_view topic;
+    record_ptr what;
+    std::uint64_t token = 0;
+    std::int32_t partition = by_key;
+  };
+  virtual std::size_t send(std::span<outgoing> records) = 0;
   virtual std::vector<delivery> take_deliveries() = 0;
   /// Waits until nothing is under way; false when it still is after `limit`.
   virtual bool flush(milliseconds limit) = 0;

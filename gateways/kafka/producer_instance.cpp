@@ -14,6 +14,17 @@ headers_ptr headers_of(const record& r) {
 
 }  // namespace
 
+bool is_refusal(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE ||
+         code == RD_KAFKA_RESP_ERR_INVALID_RECORD || code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+         code == RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT || code == RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE;
+}
+
+bool is_unknown_topic(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+         code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 result<void> producer_instance::open(const producer_options& options) {
   const setting_list own{
       {"linger.ms", std::to_string(options.linger.count())},
@@ -45,14 +56,14 @@ rd_kafka_topic_t* producer_instance::handle_of(const std::string& topic) {
   return handle.get();
 }
 
-std::optional<producer_instance::failure_to_send> producer_instance::hand_over(const std::string& topic,
-                                                                               const record& r, std::int32_t partition,
-                                                                               void* opaque) {
+std::optional<producer_instance::failure_to_send> producer_instance::hand_over(rd_kafka_topic_t* topic, const record& r,
+                                                                               std::int32_t partition,
+                                                                               void* opaque) const {
   // K16: a list of headers that we made is freed by us when the call fails, and only then.
   auto headers = headers_of(r);
   rd_kafka_vu_t v[8];
   std::size_t n = 0;
-  v[n].vtype = RD_KAFKA_VTYPE_RKT, v[n++].u.rkt = handle_of(topic);
+  v[n].vtype = RD_KAFKA_VTYPE_RKT, v[n++].u.rkt = topic;
   v[n].vtype = RD_KAFKA_VTYPE_PARTITION;
   v[n++].u.i32 = partition == producer::by_key ? RD_KAFKA_PARTITION_UA : partition;
   v[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS, v[n++].u.i = 0;  // the value stays ours

@@ -11,6 +11,10 @@
 
 namespace horizons::kafka {
 
+/// A record that no broker will take, however often it is asked. Of a batch: at least one of them is such a record.
+bool is_refusal(rd_kafka_resp_err_t code);
+bool is_unknown_topic(rd_kafka_resp_err_t code);
+
 class producer_instance {
 public:
   struct failure_to_send {
@@ -22,19 +26,19 @@ public:
   /// Waits as long as ~client does.
   void close();
   bool is_open() const { return client_.has_value(); }
+  /// Good until close().
+  rd_kafka_topic_t* handle_of(const std::string& topic);
 
   /// librdkafka reads the record where it is: it must live until the report with this `opaque`. Nothing: a report will
   /// come; else none will.
-  std::optional<failure_to_send> hand_over(const std::string& topic, const record& r, std::int32_t partition,
-                                           void* opaque);
+  std::optional<failure_to_send> hand_over(rd_kafka_topic_t* topic, const record& r, std::int32_t partition,
+                                           void* opaque) const;
   event_ptr next_event(milliseconds limit) const;
   /// A report of everything it has will come, soon.
   void purge() const;
   result<client::topic_layout> layout_of(const std::string& name, milliseconds limit) const;
 
 private:
-  rd_kafka_topic_t* handle_of(const std::string& topic);
-
   std::optional<client> client_;
   queue_ptr queue_;
   std::map<std::string, topic_ptr, std::less<>> topics_;

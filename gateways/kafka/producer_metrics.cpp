@@ -13,6 +13,7 @@ std::string producer_metrics::text(std::string_view client) const {
   };
   single("produced_total", "counter", "Records acknowledged by the brokers.", acknowledged.load());
   single("produced_bytes_total", "counter", "Bytes of these records.", acknowledged_bytes.load());
+  single("wire_bytes_total", "counter", "Bytes sent to the brokers, as compressed.", wire_bytes.load());
   single("refused_total", "counter", "Records that no broker will take (too large, invalid).", refused.load());
   single("producer_rebuilt_total", "counter", "Producers replaced after an error.", rebuilt.load());
   single("sent_again_total", "counter", "Records handed to a replaced producer once more.", sent_again.load());

@@ -12,6 +12,9 @@ namespace horizons::kafka {
 
 struct producer_metrics {
   std::atomic<std::uint64_t> acknowledged{0}, acknowledged_bytes{0};
+  /// Sent to the brokers by the present librdkafka, compressed: far below acknowledged_bytes when compression is in
+  /// effect (K17: 2.0.2 may leave it out in silence).
+  std::atomic<std::uint64_t> wire_bytes{0};
   std::atomic<std::uint64_t> refused{0};                 // records that no broker will ever take
   std::atomic<std::uint64_t> rebuilt{0}, sent_again{0};  // producers made anew, and records given to the new one
   std::atomic<std::int64_t> in_flight{0}, in_flight_bytes{0};

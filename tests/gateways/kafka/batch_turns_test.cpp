@@ -42,6 +42,19 @@ TEST(batch_turns, a_batch_has_a_size) {
   EXPECT_TRUE(large.offer(1, 1'000, begin, limits)) << "a large one goes alone";
 }
 
+TEST(batch_turns, a_batch_that_begins_large_takes_no_more) {
+  const turns::limits large{.gathering = 3ms, .bytes_max = 100'000, .records_max = 1'000, .records_enough = 10};
+  for (const int waiting : {9, 10}) {
+    turns t;
+    EXPECT_TRUE(t.offer(0, 1, begin, large));
+    for (int i = 1; i <= waiting; ++i) EXPECT_FALSE(t.offer(i, 1, begin + 4ms, large));
+    int gone = 0;
+    t.answered(begin + 5ms, large, [&](int) { ++gone; });
+    EXPECT_EQ(gone, waiting);
+    EXPECT_EQ(t.offer(99, 1, begin + 6ms, large), waiting < 10);
+  }
+}
+
 TEST(batch_turns, everything_goes_once_and_in_order_whatever_happens_when) {
   std::mt19937 random(7);
   turns t;

@@ -110,6 +110,26 @@ TEST_F(producer_on_brokers, null_and_empty_are_not_the_same) {
   for (std::size_t i = 0; i < sent.size(); ++i) EXPECT_EQ(stored[i].what, sent[i]) << i;
 }
 
+/// K17: told by the bytes that went out, not by the setting.
+TEST_F(producer_on_brokers, compresses_when_it_is_told_to) {
+  for (const std::string how : {"none", "gzip", "snappy", "lz4", "zstd"}) {
+    const auto topic = make_topic(1);
+    metrics = std::make_shared<producer_metrics>();
+    auto p = open({.compression = how});
+    constexpr std::uint64_t count = 500;
+    for (std::uint64_t i = 1; i <= count; ++i)
+      ASSERT_TRUE(p->send(topic, text_record("k", std::string(1'000, 'x')), i));
+    ASSERT_TRUE(p->flush(30s)) << how;
+    metrics->wire_bytes = 0;  // what is told from now on counts all of them
+    ASSERT_TRUE(eventually([&] { return metrics->wire_bytes > 0; }, 30s)) << how;
+    if (how == "none")
+      EXPECT_GT(metrics->wire_bytes, count * 1'000);
+    else
+      EXPECT_LT(metrics->wire_bytes, count * 1'000 / 4) << how;
+    EXPECT_EQ(read_all(topic).size(), count) << how;
+  }
+}
+
 TEST_F(producer_on_brokers, has_a_limit_of_what_is_under_way) {
   const auto topic = make_topic(1);
   auto p = open({.linger = 1'000ms, .messages_max = 10, .bytes_max = 10'000});
