@@ -2,8 +2,8 @@
 // same time, from the same records).
 //
 //   ./dev services up kafka postgres; eval "$(./dev services env)"
-//   build/bench-kafka [--json FILE] [--quick] [--only kafka|bridge|postgres|latency|recovery]
-//   bridge: our side of the first row alone, to be profiled
+//   build/bench-kafka [--json FILE] [--quick] [--only kafka|postgres|latency|recovery|bridge|bare|recorder]
+//   bridge, bare: one side of the first row alone, to be profiled; recorder: our side of the PostgreSQL row
 #include <fstream>
 #include <mutex>
 
@@ -29,7 +29,7 @@ using kafka::milliseconds;
 constexpr int partitions = 10;
 
 /// Every record goes on to another topic and is done when the brokers have it.
-class copier : public kafka::record_handler, public std::enable_shared_from_this<copier> {
+class copier : public kafka::record_handler {
 public:
   copier(bridge& b, std::string to) : bridge_(b), to_(std::move(to)) {}
   void open(const kafka::kafka_options& options, int linger_ms) {
@@ -44,17 +44,21 @@ public:
     copy->value.emplace(r.value.value_or(""));
     kafka::task t;  // without a lane: the producer keeps the order of each key by itself, as the relay relies on
     t.run = [this, copy = kafka::record_ptr(std::move(copy))](const journal::source_mark&,
-                                                              bridges::callback<bool> then) {
-      auto* token = new bridges::callback<bool>(std::move(then));
-      bench::bare::must(producer_->send(to_, copy, reinterpret_cast<std::uint64_t>(token)));
+                                                              kafka::completion then) mutable {
+      const auto token = reinterpret_cast<std::uint64_t>(new kafka::completion(std::move(then)));
+      gathered_.push_back({to_, std::move(copy), token});
     };
     return t;
+  }
+  void turn_ended() override {
+    if (producer_->send(gathered_) != gathered_.size()) bench::bare::die("the producer has less room than the source");
+    gathered_.clear();
   }
 
 private:
   void wake() {
     for (const auto& d : producer_->take_deliveries()) {
-      const std::unique_ptr<bridges::callback<bool>> then(reinterpret_cast<bridges::callback<bool>*>(d.token));
+      const std::unique_ptr<kafka::completion> then(reinterpret_cast<kafka::completion*>(d.token));
       bridge_.count();
       (*then)(true);
     }
@@ -62,6 +66,7 @@ private:
   bridge& bridge_;
   std::string to_;
   std::unique_ptr<kafka::producer> producer_;
+  std::vector<kafka::producer::outgoing> gathered_;  // of this turn
 };
 
 bench::bare::rate pass_through(const kafka::kafka_options& o, const std::string& from, const std::string& to,
@@ -81,31 +86,53 @@ bench::bare::rate pass_through(const kafka::kafka_options& o, const std::string&
   return r;
 }
 
-/// Commands become events in the journal, with their marks in the same transaction.
+/// Commands become events in the journal, with their marks in the same transaction: those of a turn in one batch.
+class recorder : public kafka::record_handler {
+public:
+  recorder(bridge& b, kit::context& self) : bridge_(b), self_(self) {
+    auto services = b.services;
+    services.handle = [this](bridges::incoming in, bridges::callback<bridges::handled> then) {
+      gather(std::move(in), std::move(then));
+    };
+    commands_ = kafka::submission_handler(services, {}, self);
+  }
+  result<kafka::task> read(const kafka::received& r) override { return commands_->read(r); }
+  void turn_ended() override {
+    if (gathered_.marks.empty()) return;
+    self_.request(bridge_.writer, journal::append{std::exchange(gathered_, {})}, 60s,
+                  [this, all = std::exchange(waiting_, {})](const result<journal::append_outcome>& r) {
+                    if (!r) bench::bare::die(r.error().text);
+                    for (const auto& then : all) {
+                      bridge_.count();
+                      then(bridges::handled{.marked = true});
+                    }
+                  });
+  }
+
+private:
+  void gather(bridges::incoming in, bridges::callback<bridges::handled> then) {
+    bridge_.start();
+    event_context context{.now = self_.utc(), .correlation_id = in.what.correlation_id};
+    gathered_.events.push_back(
+        bench::bare::must(make_event(context, audit_recorded{.action = in.what.command_name,
+                                                             .actor = in.what.user_id,
+                                                             .resource_type = "job",
+                                                             .resource_id = in.what.job_id,
+                                                             .outcome = in.what.idempotency_key})));
+    gathered_.marks.push_back(std::move(*in.mark));
+    waiting_.push_back(std::move(then));
+  }
+
+  bridge& bridge_;
+  kit::context& self_;
+  std::shared_ptr<kafka::record_handler> commands_;
+  journal::batch gathered_;
+  std::vector<bridges::callback<bridges::handled>> waiting_;
+};
+
 bench::bare::rate to_journal(const kafka::kafka_options& o, const std::string& from, const std::string& journal,
                              std::size_t count) {
-  bridge b(o, from, journal, [&](bridge& me, kit::context& self) {
-    auto services = me.services;
-    services.handle = [&me](bridges::incoming in, bridges::callback<bridges::handled> then) {
-      me.start();
-      event_context context{.now = std::chrono::floor<milliseconds>(std::chrono::system_clock::now()),
-                            .correlation_id = in.what.correlation_id};
-      auto e = make_event(context, audit_recorded{.action = in.what.command_name,
-                                                  .actor = in.what.user_id,
-                                                  .resource_type = "job",
-                                                  .resource_id = in.what.job_id,
-                                                  .outcome = in.what.idempotency_key});
-      journal::batch what;
-      what.events.push_back(bench::bare::must(std::move(e)));
-      what.marks.push_back(std::move(*in.mark));
-      me.system.ask(me.writer, journal::append{std::move(what)}, 60s, [&me, then](result<journal::append_outcome> r) {
-        if (!r) bench::bare::die(r.error().text);
-        me.count();
-        then(bridges::handled{.marked = true});
-      });
-    };
-    return kafka::submission_handler(services, {}, self);
-  });
+  bridge b(o, from, journal, [](bridge& me, kit::context& self) { return std::make_shared<recorder>(me, self); });
   const auto r = b.wait(count);
   b.system.shutdown(10s);
   return r;
@@ -171,10 +198,12 @@ int main(int argc, char** argv) {
   const std::size_t count = quick ? 50'000 : 400'000;
   const int repeats = quick ? 1 : 3, linger_ms = 5;
   const auto from = bench::bare::unique("in"), to = bench::bare::unique("out");
-  bench::bare::make_topic(o, from, partitions);
-  bench::bare::make_topic(o, to, partitions);
-  bench::bare::fill(o, to, count / 2, 256, 10'000);  // the brokers are warm
-  bench::bare::fill(o, from, count, 256, 10'000);
+  if (only != "latency" && only != "recovery") {
+    bench::bare::make_topic(o, from, partitions);
+    bench::bare::make_topic(o, to, partitions);
+    bench::bare::fill(o, to, count / 2, 256, 10'000);  // the brokers are warm
+    bench::bare::fill(o, from, count, 256, 10'000);
+  }
 
   std::vector<bench::row> rows;
   const auto compare = [&](const std::string& what, const std::vector<bench::bare::rate>& ours,
@@ -190,9 +219,16 @@ int main(int argc, char** argv) {
   };
 
   const auto wanted = [&](std::string_view part) { return only.empty() || only == part; };
-  if (only == "bridge") {
-    const auto r = pass_through(o, from, to, count, linger_ms);
+  if (only == "recorder") {
+    const auto r = to_journal(o, from, std::getenv("HORIZONS_JOURNAL_URL"), 200'000);
     std::printf("%.0f records/s, %.2f us\n", r.per_s, r.cpu_us);
+    return 0;
+  }
+  if (only == "bridge" || only == "bare") {
+    const auto r = only == "bridge" ? pass_through(o, from, to, count, linger_ms)
+                                    : bench::bare::pass_through(o, from, partitions, to, count, linger_ms);
+    std::printf("%.0f records/s, %.2f us\n", r.per_s, r.cpu_us);
+    return 0;
   }
   if (wanted("kafka")) {
     std::vector<bench::bare::rate> ours, theirs;

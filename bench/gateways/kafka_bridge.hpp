@@ -27,6 +27,7 @@ struct bridge {
     const auto status = bare::must(system.ask(writer, journal::journal_status{}, 30s));
     services.writer = writer;
     services.journal_id = status.id;
+    services.intake.messages = std::max(services.intake.messages, settings.in_flight_max);
     services.audit = [](auto, auto, auto, auto, auto, auto then) { then(std::uint64_t{0}); };
     auto o = settings;
     o.kafka = options;
@@ -71,7 +72,7 @@ public:
     std::memcpy(&stamp, r.value->data(), sizeof stamp);
     kafka::task t;
     t.lane.assign(*r.key);
-    t.run = [this, stamp](const journal::source_mark&, const bridges::callback<bool>& then) {
+    t.run = [this, stamp](const journal::source_mark&, const kafka::completion& then) {
       note_(bare::age_ms(&stamp));
       ++bridge_.done;
       then(true);

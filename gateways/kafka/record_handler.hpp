@@ -2,6 +2,7 @@
 // source keeps order, retries and progress; a handler reads one record and does what it asks for.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,13 +32,30 @@ struct received {
   const std::string_view* header(std::string_view name) const;
 };
 
+/// Where a handler says what became of a record: once, on any thread. Small, and without memory of its own: there is
+/// one for every record.
+class completion {
+public:
+  struct receiver {
+    virtual ~receiver() = default;
+    virtual void completed(std::uint64_t generation, std::uint64_t offset, result<bool> outcome) = 0;
+  };
+  completion(std::shared_ptr<receiver> to, std::uint64_t generation, std::uint64_t offset)
+      : to_(std::move(to)), generation_(generation), offset_(offset) {}
+  void operator()(result<bool> outcome) const { to_->completed(generation_, offset_, std::move(outcome)); }
+
+private:
+  std::shared_ptr<receiver> to_;
+  std::uint64_t generation_, offset_;
+};
+
 /// One record, read.
 struct task {
   std::string lane;                 // records of one lane are worked on one after the other; empty: no order
   std::string job_id, traceparent;  // for the dead letter, should it come to that
   /// Does it, at most once per task. The mark is to be stored in the same transaction as the effects; true: it was,
   /// false: there was nothing to store, the source stores it. Answers once, on any thread.
-  std::function<void(journal::source_mark, bridges::callback<bool>)> run;
+  std::function<void(journal::source_mark, completion)> run;
 };
 
 class record_handler {
@@ -47,6 +65,8 @@ public:
   /// fetched): it is read again later and waits as long as it takes, with its lane; every other one: to the dead
   /// letters.
   virtual result<task> read(const received& r) = 0;
+  /// What can be worked on now has been run: a handler that gathers records into batches passes on what it has.
+  virtual void turn_ended() {}
 };
 
 /// Makes the handler anew at every start of the source; `self` is the source, for children of the handler's own.

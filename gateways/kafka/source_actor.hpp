@@ -1,6 +1,6 @@
-// The source's inside: its state and what it does, over three files. source_events.cpp: start, the group, health, end.
-// source_partitions.cpp: how a partition comes to be read. source_records.cpp: from a record to its mark. Used by them
-// only.
+// The source's inside: its state and what it does, over four files. source_events.cpp: start, the group, health, end.
+// source_partitions.cpp: how a partition comes to be read. source_records.cpp: from a record to the house.
+// source_answers.cpp: from the house's answer to the mark. Used by them only.
 #pragma once
 
 #include <atomic>
@@ -13,30 +13,13 @@
 #include <vector>
 
 #include "gateways/kafka/consumer.hpp"
+#include "gateways/kafka/held_record.hpp"
+#include "gateways/kafka/offset_window.hpp"
 #include "gateways/kafka/source.hpp"
 #include "gateways/kafka/start_offset.hpp"
 #include "runtime/kit/credit.hpp"
 
 namespace horizons::kafka {
-
-/// A record that is worked on. Its bytes stay in librdkafka's buffer (of a whole fetch) while it is quick, and are
-/// copied when it has to wait.
-struct held_record {
-  event_ptr event;
-  const rd_kafka_message_t* message = nullptr;  // of event
-  std::unique_ptr<record> copy;                 // instead of event
-  timestamp time{};
-  kafka::time_kind time_kind = time_kind::none;
-  bool sent_back = false;  // from the dead letters
-  std::string lane;
-  std::optional<task> to_do;                         // absent: to be read again
-  std::unique_ptr<failed_record> dead;               // to be buried
-  journal::source_mark mark;                         // of the present try; without its source and epoch
-  std::optional<kit::answered_flow::ticket> credit;  // while it is in flight
-  int tries = 0;
-  std::optional<timestamp> first_failed;
-  instant last_failed{};
-};
 
 /// A partition that the group gave us.
 struct source_partition {
@@ -52,7 +35,7 @@ struct source_partition {
   milliseconds backoff{0};
 
   std::optional<partition_tracker> tracker;  // while it is read
-  std::unordered_map<std::uint64_t, held_record> held;
+  offset_window<held_record> held;
   std::vector<std::pair<journal::source_mark, bool>> marks;  // to be stored by themselves; true: of a gap
   bool marking = false;
 
@@ -82,8 +65,13 @@ private:
     result<bool> outcome{false};
     bool buried = false;
   };
+  /// Of a whole turn.
+  struct moment {
+    instant steady;
+    timestamp utc;
+  };
   /// What other threads reach: they leave answers and wake the actor, as long as there is one.
-  struct outside : std::enable_shared_from_this<outside> {
+  struct outside : completion::receiver, std::enable_shared_from_this<outside> {
     std::function<bool(std::function<void()>)> in_actor;
     std::weak_ptr<source_actor> actor;
     std::atomic<bool> woken{false};
@@ -91,6 +79,9 @@ private:
     std::vector<answer> answers;
     void wake();
     void put(answer a);
+    void completed(std::uint64_t generation, std::uint64_t offset, result<bool> outcome) override {
+      put({generation, offset, std::move(outcome)});
+    }
   };
 
   // source_events.cpp
@@ -129,14 +120,14 @@ private:
   void hand_out();
   void work(part& p, std::uint64_t offset);
   void take_answers();
-  void answered(part& p, std::uint64_t offset, const result<bool>& outcome);
+  void answered(part& p, std::uint64_t offset, const result<bool>& outcome, const moment& now);
   void failed(part& p, std::uint64_t offset, const error& e, bool may_be_charged);
   void queue_full(part& p, std::uint64_t offset);
   void bury(part& p, std::uint64_t offset);
   void buried(part& p, std::uint64_t offset, const result<bool>& outcome);
   void mark(part& p, journal::source_mark m, bool of_gap = false);
   void flush_marks(part& p);
-  void done(part& p, std::uint64_t offset, const journal::source_mark& m);
+  void done(part& p, std::uint64_t offset, const journal::source_mark& m, timestamp now);
   void mind_flow(part& p);
   void probe_house();
 
@@ -149,6 +140,7 @@ private:
   std::unique_ptr<consumer> consumer_;
   kit::handle<questions_api> questions_;
   std::map<std::string, std::shared_ptr<record_handler>, std::less<>> handlers_;  // by topic
+  kit::local_flow flow_;  // what the house has been given and has not answered; outlives the tickets in parts_
   std::map<partition_id, part> parts_;
   std::unordered_map<std::uint64_t, part*> by_generation_;
   part* last_ = nullptr;       // of the record before: the next one is mostly of the same
@@ -164,7 +156,6 @@ private:
   bool stalled_ = false;
   std::optional<instant> blocked_since_;  // no record was taken for want of room
   bool stuck_ = false;                    // … for so long that partitions are paused
-  kit::answered_flow flow_;               // what the house has been given and has not answered
   instant house_ok_{}, last_probe_{}, hold_until_{}, last_commit_{}, close_by_{};
   std::string waits_;  // why some record cannot be read yet, and since when it was last so
   instant waits_at_{};

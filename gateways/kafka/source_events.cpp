@@ -16,7 +16,7 @@ constexpr int events_per_turn = 200, records_per_turn = 1'000;
 }  // namespace
 
 void source_actor::outside::wake() {
-  if (woken.exchange(true)) return;
+  if (woken || woken.exchange(true)) return;  // mostly it is
   in_actor([me = shared_from_this()] {
     me->woken = false;
     if (const auto a = me->actor.lock()) a->pump();
@@ -39,9 +39,9 @@ source_actor::source_actor(kit::context& self, kafka_source_options options, bri
       bury_(std::move(dead_letters)),
       metrics_(options_.metrics),
       outside_(std::make_shared<outside>()),
-      watch_(options_.progress),
       flow_({.messages = std::min(options_.in_flight_max, services_.intake.messages), .bytes = services_.intake.bytes},
-            kit::gauge_of(self)) {
+            kit::gauge_of(self)),
+      watch_(options_.progress) {
   if (options_.topics.empty())
     options_.topics.push_back({"job-submissions", submissions(services_, options_.kafka.registry)});
 }

@@ -94,6 +94,7 @@ public:
 
   bool up() const { return problem_.empty(); }
   const std::string& problem() const { return problem_; }
+  const std::filesystem::path& home() const { return home_; }
   /// HORIZONS_KAFKA_BROKERS and so on; empty when not there.
   std::string operator[](const std::string& variable) const {
     const auto at = variables_.find(variable);

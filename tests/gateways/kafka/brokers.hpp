@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -30,6 +31,18 @@ inline std::vector<std::string> split(const std::string& text, char by = ',') {
   std::istringstream in(text);
   for (std::string part; std::getline(in, part, by);) parts.push_back(part);
   return parts;
+}
+
+/// The same brokers by their secure listeners, three ports higher; `home`: where ./dev services keeps them.
+inline kafka_options over_tls(kafka_options o, const std::filesystem::path& home) {
+  for (auto& broker : o.brokers)
+    broker = "localhost:" + std::to_string(std::stoi(broker.substr(broker.find(':') + 1)) + 3);
+  o.tls_ca = (home / "kafka/tls/ca.pem").string();
+  o.security_protocol = "sasl_ssl";
+  o.sasl_mechanism = "PLAIN";
+  o.sasl_username = "ada";
+  o.sasl_password = "only for tests";
+  return o;
 }
 
 /// Asks `condition` every few milliseconds until it holds; false when it never did. The brokers need the processor,

@@ -30,6 +30,7 @@ public:
 
   bool up() const { return servers_.up(); }
   const std::vector<std::string>& brokers() const { return brokers_; }
+  const std::filesystem::path& home() const { return servers_.home(); }
 
   /// Broker 1 to 3: SIGKILL, SIGSTOP, SIGCONT …
   void signal(int broker, int number) const { servers_.signal("kafka-" + std::to_string(broker), number); }

@@ -12,14 +12,14 @@ protected:
   void SetUp() override {
     with_brokers::SetUp();
     if (IsSkipped()) return;
-    for (const auto& broker : options.brokers)
-      section_.brokers.push_back("localhost:" + std::to_string(std::stoi(broker.substr(broker.find(':') + 1)) + 3));
     const char* home = std::getenv("HORIZONS_SERVICES_HOME");
-    section_.tls_ca = (home ? std::string(home) : HORIZONS_BINARY_DIR "/services") + "/kafka/tls/ca.pem";
-    section_.security_protocol = "sasl_ssl";
-    section_.sasl_mechanism = "PLAIN";
-    section_.sasl_username = "ada";
-    set_password("only for tests");
+    const auto o = over_tls(options, home ? home : HORIZONS_BINARY_DIR "/services");
+    section_.brokers = o.brokers;
+    section_.tls_ca = o.tls_ca;
+    section_.security_protocol = o.security_protocol;
+    section_.sasl_mechanism = o.sasl_mechanism;
+    section_.sasl_username = o.sasl_username;
+    set_password(o.sasl_password);
   }
   void TearDown() override { std::filesystem::remove(section_.sasl_password_file); }
 

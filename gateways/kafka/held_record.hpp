@@ -1,0 +1,43 @@
+// A record while the source works on it: in librdkafka's memory, or as a copy of our own.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "gateways/kafka/client.hpp"
+#include "gateways/kafka/partition_tracker.hpp"
+#include "gateways/kafka/record.hpp"
+#include "gateways/kafka/record_handler.hpp"
+#include "runtime/kit/credit.hpp"
+
+namespace horizons::kafka {
+
+/// A record that is worked on. Its bytes stay in librdkafka's buffer (of a whole fetch) while it is quick, and are
+/// copied when it has to wait.
+struct held_record {
+  event_ptr event;
+  const rd_kafka_message_t* message = nullptr;  // of event
+  std::unique_ptr<record> copy;                 // instead of event
+  timestamp time{};
+  kafka::time_kind time_kind = time_kind::none;
+  bool sent_back = false;  // from the dead letters
+  std::string lane;
+  std::optional<task> to_do;            // absent: to be read again
+  std::unique_ptr<failed_record> dead;  // to be buried
+  journal::source_mark mark;            // of the present try; without its source and epoch
+  kit::local_flow::ticket credit;       // while it is in flight
+  int tries = 0;
+  std::optional<timestamp> first_failed;
+  instant last_failed{};
+};
+
+/// A view of it, wherever its bytes are; where it came from is left out.
+received view(const held_record& h);
+record copy_of(const held_record& h);
+std::size_t size_of(const held_record& h);  // key and value
+
+/// It will wait, and be read again then: a task is good for one try, and librdkafka's buffer holds a whole fetch.
+void detach(held_record& h);
+
+}  // namespace horizons::kafka
