@@ -17,7 +17,10 @@ void append_after(kit::context& self, const kit::handle<journal::writer_api>& wr
                   bool give_up, milliseconds pause, append_done done) {
   self.request(writer, journal::append{b}, journal_timeout,
                [&self, writer, b, give_up, pause, done = std::move(done)](result<journal::append_outcome> r) mutable {
-                 if (r) return done(std::move(r));
+                 if (r) {
+                   b->texts = {};  // of every time that it was sent, this was the last answer: nobody reads them now
+                   return done(std::move(r));
+                 }
                  const auto code = r.error().code;
                  if (code == error_code::fenced || code == error_code::conflict ||
                      code == error_code::invalid_argument || code == error_code::limit_exceeded)

@@ -160,7 +160,6 @@ private:
       if (subscriptions_.empty()) continue;
       fresh.add(b->events[i]);
     }
-    if (!b->texts.empty()) b->texts = {};  // they lie in the store
     if (fresh.size() > before) fresh.keep(b);
   }
 
