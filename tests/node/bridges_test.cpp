@@ -168,13 +168,18 @@ import json, pika, sys
 channel = pika.BlockingConnection(pika.URLParameters(sys.argv[1])).channel()
 channel.confirm_delivery()
 answers = channel.queue_declare("", exclusive=True).method.queue
-channel.basic_publish("job.submissions", "job-submissions", sys.argv[2],
-                      pika.BasicProperties(content_type="application/json", message_id="m-1", reply_to=answers,
-                                           correlation_id="c-1", delivery_mode=2), mandatory=True)
-for method, properties, body in channel.consume(answers, auto_ack=True, inactivity_timeout=60):
-    assert method and properties.correlation_id == "c-1", properties
-    print(json.dumps({"answer": json.loads(body)}))
-    break
+def ask(body, number):
+    channel.basic_publish("job.submissions", "job-submissions", body,
+                          pika.BasicProperties(content_type="application/json", message_id="m-" + number,
+                                               reply_to=answers, correlation_id="c-" + number, delivery_mode=2),
+                          mandatory=True)
+    for method, properties, answer in channel.consume(answers, auto_ack=True, inactivity_timeout=60):
+        assert method and properties.correlation_id == "c-" + number, properties
+        print(json.dumps({"content_type": properties.content_type, "answer": json.loads(answer)}))
+        break
+ask(sys.argv[2], "1")
+ask('{"agent":"astrology","dataset":"file:///x","user_id":"u"}', "2")
+ask("this is no submission", "3")
 channel.cancel()
 for method, properties, body in channel.consume("job-events-api", auto_ack=True, inactivity_timeout=60):
     if method is None:
@@ -190,10 +195,17 @@ for method, properties, body in channel.consume("job-events-api", auto_ack=True,
       run_shell("/usr/bin/python3 " + (folder / "submit.py").string() + " '" + url + "' '" + job.dump() + "'");
   ASSERT_EQ(ran.status, 0) << ran.err;
   const auto printed = lines_of(ran.out);
-  ASSERT_GE(printed.size(), 5u) << ran.out;
+  ASSERT_GE(printed.size(), 7u) << ran.out;
   const std::string id = printed[0]["answer"]["job_id"];
   EXPECT_EQ(node.wait_for(id)["status"], "COMPLETED");
-  EXPECT_EQ(printed[1]["event_type"], "job.submitted");
+  // Who cannot be served hears why: a job that was refused, and what is no job at all.
+  EXPECT_EQ(printed[1]["content_type"], "application/json");
+  EXPECT_EQ(printed[1]["answer"]["status"], "REJECTED") << printed[1];
+  EXPECT_NE(printed[1]["answer"].dump().find("astrology"), std::string::npos) << printed[1];
+  EXPECT_EQ(node.wait_for(printed[1]["answer"]["job_id"])["status"], "REJECTED");
+  EXPECT_EQ(printed[2]["content_type"], "application/problem+json");
+  EXPECT_EQ(printed[2]["answer"]["reason"], "poison") << printed[2];
+  EXPECT_EQ(printed[3]["event_type"], "job.submitted");
   EXPECT_EQ(printed.back()["event_type"], "job.completed");
   const auto via =
       run_program({"submit", "--via", "rabbitmq", "--wait", "--agent", "image-reconstruction", "--dataset",
