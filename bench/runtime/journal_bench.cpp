@@ -1,7 +1,8 @@
 // How fast events become durable in the SQLite and the PostgreSQL journal, by batch size, beside a bare prepared INSERT
 // (PostgreSQL: INSERT … SELECT unnest(…) ON CONFLICT DO NOTHING) of the same rows into the same table with the same
 // indexes, settings and batch size, in the same run. The bare insert is given its rows ready made (JSON, identifiers,
-// chain); ours starts from events. PostgreSQL: the server that HORIZONS_JOURNAL_URL names; without it, SQLite alone.
+// chain); ours gets batches as appenders prepare them in a node (JSON made and checked), and chains them itself.
+// PostgreSQL: the server that HORIZONS_JOURNAL_URL names; without it, SQLite alone.
 //   bench-journal [--json FILE] [--folder DIR]
 #include <sqlite3.h>
 #include <unistd.h>
@@ -95,6 +96,7 @@ double ours(const std::string& url, const std::vector<event>& events, std::size_
   for (std::size_t i = 0; i < events.size(); i += batch_size) {
     batch b;
     b.events.assign(events.begin() + long(i), events.begin() + long(std::min(events.size(), i + batch_size)));
+    prepare(b);
     batches.push_back(std::move(b));
   }
   return bench::seconds_of([&] {
