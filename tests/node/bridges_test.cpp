@@ -287,7 +287,7 @@ private:
         ++kills["node"];
         node_->signal(SIGKILL);
         node_->wait(10s);
-        node_ = start_node_();
+        start();
         break;
       case 2: {
         const auto broker = "kafka-" + std::to_string(1 + random_() % 3);
@@ -309,8 +309,24 @@ private:
       default:
         ++kills["postgres"];
         servers_.signal("postgres", SIGKILL);
-        servers_.restart("postgres");
+        // What is left of it may hold its memory for a moment: then it does not start, and is started again.
+        eventually(60s, [&] {
+          servers_.restart("postgres");
+          return eventually(5s, [&] { return accepts(servers_["HORIZONS_JOURNAL_URL"]); });
+        });
     }
+  }
+
+  /// Again until it runs, as a service manager does: it refuses to start without its journal.
+  void start() {
+    eventually(60s, [&] {
+      node_ = start_node_();
+      return node_->ready();
+    });
+  }
+
+  static bool accepts(const std::string& database) {
+    return run_shell("/usr/lib/postgresql/15/bin/pg_isready -q -d " + database).status == 0;
   }
 
   const own_servers& servers_;

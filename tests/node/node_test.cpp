@@ -288,7 +288,7 @@ TEST(node, survives_kill_9) {
     pid_t pid = node.pid();
     std::thread killer([=] {
       while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
-      ::kill(pid, SIGKILL);
+      if (pid > 0) ::kill(pid, SIGKILL);
     });
     for (int i = 0; i < 6; ++i)
       if (auto id = node.submit(small_job()); !id.empty()) acknowledged.insert(id);

@@ -164,7 +164,9 @@ long node_process::resident_kib() const {
   return 0;
 }
 
-void node_process::signal(int number) { ::kill(pid_, number); }
+void node_process::signal(int number) {
+  if (pid_ > 0) ::kill(pid_, number);  // one that has ended is -1: to kill(2), everybody
+}
 
 int node_process::wait(std::chrono::milliseconds limit) {
   int status = wait_for_end(pid_, limit);

@@ -26,6 +26,7 @@ finished run_shell(const std::string& command, std::chrono::seconds limit) {
   const scratch_folder folder;
   const auto out = folder / "out", err = folder / "err";
   const pid_t pid = ::fork();
+  if (pid < 0) return {-1, "", "cannot fork"};
   if (pid == 0) {
     ::setpgid(0, 0);
     ::dup2(::open("/dev/null", O_RDONLY), 0);

@@ -230,7 +230,9 @@ TEST(RabbitmqChaos, NothingAcknowledgedIsLostNothingIsAppliedTwice) {
         moves_on("SIGSTOP");
         EXPECT_EQ(own.rabbitmq_node(victim, "thaw"), "");
     }
-    EXPECT_EQ(own.rabbitmq_node(1 + victim % 3, "cut"), "");
+    // A node that was on the losing side restarts itself meanwhile, and can be told nothing.
+    std::string refused;
+    EXPECT_TRUE(eventually([&] { return (refused = own.rabbitmq_node(1 + victim % 3, "cut")).empty(); })) << refused;
     moves_on("cut connections");
     if (!is_long) continue;
     std::printf("%d faults: %" PRIu64 " confirmed, %" PRIu64 " applied, %" PRIu64 " relayed, %" PRIu64 " read\n",
@@ -275,7 +277,7 @@ TEST(RabbitmqChaos, NothingAcknowledgedIsLostNothingIsAppliedTwice) {
     return r ? r->state : r.error().text;
   };
   EXPECT_TRUE(eventually([&] {
-    EXPECT_EQ(own.rabbitmq_node(2, "alarm"), "");
+    if (!own.rabbitmq_node(2, "alarm").empty()) return false;
     EXPECT_TRUE(h.append({h.event_of("alarm-" + std::to_string(++appended), job_submitted{.agent = "a"}, 1)}));
     return how().find("memory or disk alarm") != std::string::npos;
   })) << how();
