@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 
 #include "actors/observations/casacore_table.hpp"
 #include "actors/observations/formats.hpp"
@@ -17,7 +19,29 @@ namespace {
 constexpr std::size_t piece_bytes = std::size_t{16} << 20;  // of visibilities per read call
 
 // casacore 3.5 keeps its open tables in one process-wide cache that is not safe to use from several threads.
-std::timed_mutex one_at_a_time;
+class turn {
+public:
+  /// Waits until nobody else reads, or until it is asked to stop.
+  explicit turn(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    is_mine_ = free_.wait(lock, stop, [] { return !taken_; });
+    taken_ = taken_ || is_mine_;
+  }
+  ~turn() {
+    if (!is_mine_) return;
+    const std::lock_guard lock(mutex_);
+    taken_ = false;
+    free_.notify_one();
+  }
+  turn(const turn&) = delete;
+  bool is_mine() const { return is_mine_; }
+
+private:
+  static inline std::mutex mutex_;
+  static inline std::condition_variable_any free_;
+  static inline bool taken_ = false;
+  bool is_mine_ = false;
+};
 
 /// Errors on the way, thrown inside this file only.
 struct refused {
@@ -262,9 +286,8 @@ result<imaging::observation> read_measurement_set(const std::filesystem::path& p
   std::error_code bad;
   if (!std::filesystem::exists(path / "table.dat", bad))
     return failure(error_code::unreadable, path.string() + ": is a folder without table.dat, not a Measurement Set");
-  std::unique_lock lock(one_at_a_time, std::defer_lock);
-  while (!lock.try_lock_for(std::chrono::milliseconds{50}))
-    if (stop.stop_requested()) return failure(error_code::cancelled, path.string() + ": reading was cancelled");
+  const turn mine(stop);
+  if (!mine.is_mine()) return failure(error_code::cancelled, path.string() + ": reading was cancelled");
   try {
     return set_reader(path, options, stop, progress).read();
   } catch (const refused& r) {

@@ -35,7 +35,7 @@ public:
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto told = ::write(stop_, &one, sizeof one);
     thread_.join();
-    for (const int fd : {listener_, stop_}) ::close(fd);
+    for (const int fd : {listener_, stop_, cut_}) ::close(fd);
   }
   silent_broker(const silent_broker&) = delete;
 
@@ -53,6 +53,11 @@ public:
   void refuse_on(int channel) { refuses_on_ = channel; }
   /// What was published on this channel before it is closed first is confirmed right before the answer to that.
   void confirm_late_on(int channel) { late_on_ = channel; }
+  /// Cuts the connection that is there now.
+  void cut() {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto told = ::write(cut_, &one, sizeof one);
+  }
   std::atomic<int> connections{0}, kept{0}, refused{0}, late{0};
 
 private:
@@ -76,9 +81,17 @@ private:
       openings_ = 0;
     };
     while (true) {
-      std::array<pollfd, 4> all{
-          {{stop_, POLLIN, 0}, {client < 0 ? listener_ : -1, POLLIN, 0}, {client, POLLIN, 0}, {server, POLLIN, 0}}};
+      std::array<pollfd, 5> all{{{stop_, POLLIN, 0},
+                                 {client < 0 ? listener_ : -1, POLLIN, 0},
+                                 {client, POLLIN, 0},
+                                 {server, POLLIN, 0},
+                                 {cut_, POLLIN, 0}}};
       if (::poll(all.data(), all.size(), -1) < 0 || all[0].revents) break;
+      if (all[4].revents) {
+        std::uint64_t times = 0;
+        if (::read(cut_, &times, sizeof times) == sizeof times) hang_up();
+        continue;
+      }
       if (all[1].revents) {
         client = ::accept(listener_, nullptr, nullptr);
         server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -163,7 +176,7 @@ private:
 
   const endpoint broker_;
   const int listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int stop_ = ::eventfd(0, EFD_CLOEXEC);
+  const int stop_ = ::eventfd(0, EFD_CLOEXEC), cut_ = ::eventfd(0, EFD_CLOEXEC);
   bool ok_ = false;
   std::uint16_t port_ = 0;
   std::atomic<int> silent_{0};
