@@ -23,7 +23,11 @@ public:
     home_ = home ? std::filesystem::path(home) : std::filesystem::path(HORIZONS_BINARY_DIR "/services");
   }
   bool known() const { return pid_of(1) > 1; }
-  void kill(int broker) const { ::kill(-pid_of(broker), SIGKILL); }
+  void kill(int broker) const {
+    const auto pid = pid_of(broker);
+    if (pid <= 1) bare::die("broker " + std::to_string(broker) + " is not there");  // kill(-1) would be everybody
+    ::kill(-pid, SIGKILL);
+  }
   void restart(int broker) const {
     const auto command = HORIZONS_SOURCE_DIR "/tests/services/services restart kafka-" + std::to_string(broker);
     if (std::system(command.c_str()) != 0) bare::die("broker " + std::to_string(broker) + " does not come back");

@@ -30,7 +30,8 @@ using namespace horizons;
 using namespace horizons::journal;
 
 constexpr const char* insert = "insert into events values(?,?,?,?,?,?,?,?,?,?) on conflict do nothing";
-constexpr const char* settings =  // as runtime/journal/sqlite_writer.cpp
+// As runtime/journal/sqlite_writer.cpp. The writer has its log copied back at the same size, by a thread of its own.
+constexpr const char* settings =
     "pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536; pragma wal_autocheckpoint = "
     "4096;"
     "pragma journal_size_limit = 67108864; pragma mmap_size = 0; pragma temp_store = memory;";

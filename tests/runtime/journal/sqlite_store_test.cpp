@@ -137,6 +137,7 @@ TEST(sqlite_store, kill_9_at_any_moment_loses_nothing_acknowledged) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
     if (child == 0) append_until_killed(path, ends[1], round);
     ::close(ends[1]);
     const std::size_t enough = 26 * (1 + random() % 400);  // at least one commit: the kill lands inside a later one
