@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <random>
 #include <set>
@@ -239,8 +240,8 @@ TEST(sqlite_store, a_damaged_file_is_an_error_not_a_wrong_answer) {
   const auto path = f / "journal.db";
   {
     auto s = open(path);
-    std::vector<event> events;
-    for (int i = 0; i < 2'000; ++i) events.push_back(health());
+    std::vector<event> events(2'000);
+    std::ranges::generate(events, [] { return health(); });
     ASSERT_TRUE(append_one(*s, of(events)));
   }
   const auto size = std::filesystem::file_size(path);
