@@ -3,7 +3,8 @@
 // indexes, settings and batch size, in the same run. The bare insert is given its rows ready made (JSON, identifiers,
 // chain); ours gets batches as appenders prepare them in a node (JSON made and checked), and chains them itself.
 // PostgreSQL: the server that HORIZONS_JOURNAL_URL names; without it, SQLite alone.
-//   bench-journal [--json FILE] [--folder DIR]
+//   bench-journal [--json FILE] [--folder DIR] [--batch N]
+// --batch: commits of so many events alone.
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -202,13 +203,16 @@ double bare(const postgres_journal& journal, const std::vector<event>& events, c
 
 int main(int argc, char** argv) {
   std::string json_file, folder = std::filesystem::temp_directory_path().string();
+  std::size_t only = 0;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--json") == 0)
       json_file = argv[i + 1];
     else if (std::strcmp(argv[i], "--folder") == 0)
       folder = argv[i + 1];
+    else if (std::strcmp(argv[i], "--batch") == 0)
+      only = std::strtoul(argv[i + 1], nullptr, 10);
     else
-      stop(std::string("unknown option ") + argv[i] + "; expected --json FILE or --folder DIR");
+      stop(std::string("unknown option ") + argv[i] + "; expected --json FILE, --folder DIR or --batch N");
   }
   const std::string path = folder + "/journal-bench-" + std::to_string(::getpid()) + ".db";
   const auto clean = [&] {
@@ -223,6 +227,7 @@ int main(int argc, char** argv) {
   constexpr int repeats = 5;
   for (const auto [batch_size, count] :
        {sizes{1, 1'000}, sizes{10, 5'000}, sizes{100, 40'000}, sizes{1'000, 100'000}, sizes{4'000, 100'000}}) {
+    if (only != 0 && batch_size != only) continue;
     const auto events = events_of(count);
     std::vector<ready_row> ready;
     chain_hasher hasher;

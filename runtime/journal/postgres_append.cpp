@@ -17,6 +17,10 @@ public:
     for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(static_cast<std::uint64_t>(value) >> shift);
     return add(pqxx::binarystring(bytes), "bigint");
   }
+  template <class Bytes>
+  std::string add(const Bytes& value, const char* type) {
+    return add(pqxx::binarystring(value.data(), value.size()), type);
+  }
   std::string add(pqxx::binarystring value, const char* type) {
     values_.push_back(std::move(value));
     return "$" + std::to_string(values_.size()) + "::" + type;
@@ -27,22 +31,37 @@ private:
   std::vector<pqxx::binarystring> values_;
 };
 
-/// A statement that grows by the tables that an append touches. Each part is joined with `head`, the changed row of the
-/// head: it comes first, and without it nothing is stored.
+/// A statement that grows by the tables that an append touches. `head`, the changed row of the head, comes first, and
+/// without it nothing is stored. What is stored already is a unique_violation, which ends the statement: to look for it
+/// before each insert (on conflict) would take one more search of every unique index for each row.
 struct statement {
   parameters given;
   std::string parts;
   std::string unless;  // further conditions of the head
   std::string checks;
 
-  /// `body` stores `count` rows, or something of it is there already.
-  void part(const std::string& name, const std::string& body, std::size_t count) {
-    parts += ", " + name + " as (" + body + " returning 1)";
-    checks += " and (select count(*) from " + name + ") = " + given.add(static_cast<std::int64_t>(count));
+  /// `rows` is what follows "select".
+  void insert(const std::string& table, const std::string& rows) {
+    parts += ", new_" + table + " as (insert into " + table + " select " + rows + " where exists (select from head))";
   }
 };
 
+/// One alone: arrays of one would cost the server more than the row.
+void add_event(statement& s, const append_base& base, const event_row& row) {
+  const event& e = *row.what;
+  auto& p = s.given;
+  std::string values = p.add(static_cast<std::int64_t>(base.position + 1)) + ", " + p.add(row.id, "uuid") + ", " +
+                       p.add(e.tenant, "text") + ", ";
+  values += e.job_id.empty() ? "null, " : p.add(e.job_id, "text") + ", ";
+  values += e.sequence == 0 ? "null, " : p.add(static_cast<std::int64_t>(e.sequence)) + ", ";
+  values += p.add(type_of(e.data), "text") + ", " + p.add(e.time.time_since_epoch().count()) + ", " +
+            p.add(static_cast<std::int64_t>(row.shard)) + ", " + p.add(row.data, "text") + ", " +
+            p.add(row.chain, "bytea");
+  s.insert("events", values);
+}
+
 void add_events(statement& s, const append_base& base, const std::vector<event_row>& rows) {
+  if (rows.size() == 1) return add_event(s, base, rows.front());
   array ids(element::uuid), tenants(element::text), jobs(element::text), sequences(element::int8), types(element::text),
       times(element::int8), shards(element::int2), texts(element::text), chains(element::bytea);
   std::size_t bytes = 32;
@@ -67,18 +86,15 @@ void add_events(statement& s, const append_base& base, const std::vector<event_r
                        p.add(std::move(types), "text[]") + ", " + p.add(std::move(times), "bigint[]") + ", " +
                        p.add(std::move(shards), "smallint[]") + ", " + p.add(std::move(texts), "text[]") + ", " +
                        p.add(std::move(chains), "bytea[]");
-  s.part("new_events",
-         "insert into events select " + before +
-             " + place, id, tenant, job_id, sequence, type, time, shard, data, chain from head, unnest(" + columns +
-             ") with ordinality n(id, tenant, job_id, sequence, type, time, shard, data, chain, place) "
-             "on conflict do nothing",
-         rows.size());
+  s.insert("events", before + " + place, id, tenant, job_id, sequence, type, time, shard, data, chain from unnest(" +
+                         columns +
+                         ") with ordinality n(id, tenant, job_id, sequence, type, time, shard, data, chain, place)");
 }
 
 /// The tail moves on; blocks that are complete now get their row.
 void add_time_blocks(statement& s, const append_base& base, const std::vector<event_row>& rows, time_tail& tail) {
   array blocks(element::int8), lowest(element::int8), highest(element::int8);
-  std::size_t complete = 0;
+  bool complete = false;
   auto position = base.position;
   for (const auto& row : rows) {
     const auto time = row.what->time.time_since_epoch().count();
@@ -89,13 +105,12 @@ void add_time_blocks(statement& s, const append_base& base, const std::vector<ev
     lowest.add(*tail.lowest, 8);
     highest.add(*tail.highest, 8);
     tail = {};
-    ++complete;
+    complete = true;
   }
-  if (complete == 0) return;
+  if (!complete) return;
   const auto columns = s.given.add(std::move(blocks), "bigint[]") + ", " + s.given.add(std::move(lowest), "bigint[]") +
                        ", " + s.given.add(std::move(highest), "bigint[]");
-  s.part("new_blocks", "insert into time_blocks select n.* from head, unnest(" + columns + ") n on conflict do nothing",
-         complete);
+  s.insert("time_blocks", "* from unnest(" + columns + ")");
 }
 
 /// A claim that stands is no rare thing: it is looked for before anything is written, so that the server's log stays
@@ -118,10 +133,7 @@ void add_claims(statement& s, const std::vector<const identity_claim*>& claims) 
               ", " + user + ", " + key +
               ") n(tenant, user_id, idempotency_key) join claims c using (tenant, user_id, idempotency_key) "
               "where c.idempotency_key <> '')";
-  s.part("new_claims",
-         "insert into claims select n.* from head, unnest(" + tenant + ", " + job + ", " + user + ", " + key + ", " +
-             digest + ") n on conflict do nothing",
-         claims.size());
+  s.insert("claims", "* from unnest(" + tenant + ", " + job + ", " + user + ", " + key + ", " + digest + ")");
 }
 
 void add_sources(statement& s, const source_changes& moved) {
@@ -134,10 +146,9 @@ void add_sources(statement& s, const source_changes& moved) {
   }
   const auto columns = s.given.add(std::move(names), "text[]") + ", " + s.given.add(std::move(epochs), "bigint[]") +
                        ", " + s.given.add(std::move(progresses), "text[]");
-  s.part("moved_sources",
-         "update sources s set progress = n.progress from head, unnest(" + columns +
-             ") n(source, epoch, progress) where s.source = n.source and s.epoch = n.epoch",
-         changed.size());
+  s.parts += ", moved_sources as (update sources s set progress = n.progress from head, unnest(" + columns +
+             ") n(source, epoch, progress) where s.source = n.source and s.epoch = n.epoch returning 1)";
+  s.checks += " and (select count(*) from moved_sources) = " + s.given.add(static_cast<std::int64_t>(changed.size()));
 }
 
 }  // namespace
@@ -162,7 +173,8 @@ result<std::optional<append_base>> store_append(connection& db, const append_bas
                            " select case when not exists (select from head) then false when true" + s.checks +
                            " then true else something_is_stored() end",
                        pqxx::prepare::make_dynamic_params(p.values()));
-  if (!answer && db.sqlstate() == "HZ001") return std::optional<append_base>();  // of something_is_stored()
+  if (!answer && (db.sqlstate() == "23505" || db.sqlstate() == "HZ001"))  // unique_violation; something_is_stored()
+    return std::optional<append_base>();
   if (!answer) return failure(std::move(answer.error()));
   return (*answer)[0][0].as<bool>() ? std::optional(next) : std::nullopt;
 }
