@@ -36,9 +36,13 @@ public:
   }
 
   void add(unit_ptr u) {
-    std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(u));
-    if (idle_) wake_.notify_one();
+    bool wake = false;
+    {
+      std::lock_guard lock(mutex_);
+      waiting_.push_back(std::move(u));
+      wake = std::exchange(idle_, false);  // told once: it takes a while to wake up
+    }
+    if (wake) wake_.notify_one();
   }
 
   /// Ends when the present unit has; answers those that it had not begun.

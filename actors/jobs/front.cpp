@@ -78,14 +78,14 @@ front::front(kit::system& system, std::shared_ptr<const shard_map> shards, kit::
       table_(std::move(table)),
       waiting_(std::move(waiting)),
       waiting_of_(std::move(waiting_of)),
-      dataset_allow_(std::move(dataset_allow)),
+      dataset_allow_(std::make_shared<const std::vector<std::string>>(std::move(dataset_allow))),
       limits_(limits) {}
 
 result<void> front::check(const command& c) const {
   if (auto ok = validate(c); !ok) return ok;
   if (auto ok = check_agent(c); !ok) return ok;
   if (auto ok = check_resources(c.wants, limits_); !ok) return ok;
-  return check_dataset(c.dataset, dataset_allow_);
+  return check_dataset(c.dataset, *dataset_allow_);
 }
 
 result<void> front::check_queue(const std::string& tenant) const {

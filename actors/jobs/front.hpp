@@ -87,7 +87,7 @@ private:
   kit::handle<job_table_api> table_;
   waiting_count waiting_;
   std::shared_ptr<const waiting_by_tenant> waiting_of_;
-  std::vector<std::string> dataset_allow_;
+  std::shared_ptr<const std::vector<std::string>> dataset_allow_;  // shared: answers hold a copy of this object
   front_limits limits_;
 };
 

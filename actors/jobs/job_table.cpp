@@ -1,7 +1,7 @@
 #include "actors/jobs/job_table.hpp"
 
+#include <algorithm>
 #include <charconv>
-#include <deque>
 #include <unordered_map>
 
 #include "runtime/journal/sqlite.hpp"
@@ -15,7 +15,7 @@ namespace {
 constexpr int table_version = 3;
 constexpr std::size_t folded_jobs_max = 20'000;    // kept in memory between events: some 2 KiB each
 constexpr std::size_t unwritten_jobs_max = 5'000;  // a job that comes and goes between two writes is written once
-constexpr milliseconds write_delay{1'000};         // so much is read again from the journal after a crash
+constexpr std::size_t written_at_once = 250;       // jobs, some milliseconds: more would keep a processor from them
 
 constexpr const char* schema = R"(
   CREATE TABLE meta (journal TEXT NOT NULL, position INTEGER NOT NULL);
@@ -32,7 +32,7 @@ constexpr const char* schema = R"(
 
 struct job_table::state {
   sqlite::connection db;
-  sqlite::statement begin, commit, rollback, put, get, move, open_page;
+  sqlite::statement begin, commit, put, get, move, open_page;
   std::uint64_t position = 0;
   std::uint64_t written = 0;  // up to there the file says it
   struct kept {
@@ -40,8 +40,10 @@ struct job_table::state {
     bool unwritten = false;
   };
   using folded_jobs = std::unordered_map<job_key, kept, job_key_hash>;
-  folded_jobs folded;  // recent jobs, so that an event costs no parsing
-  std::vector<folded_jobs::value_type*> unwritten;
+  folded_jobs folded;                               // recent jobs, so that an event costs no parsing
+  std::vector<folded_jobs::value_type*> unwritten;  // changed since `writing` was begun
+  std::vector<folded_jobs::value_type*> writing;    // on their way to the file, piece by piece
+  std::uint64_t writing_to = 0;                     // what the file will say when they are there
 
   result<void> prepare_all() {
     auto one = [&](sqlite::statement& s, std::string_view sql) -> result<void> {
@@ -53,7 +55,6 @@ struct job_table::state {
     for (auto& [s, sql] : std::initializer_list<std::pair<sqlite::statement*, std::string_view>>{
              {&begin, "BEGIN IMMEDIATE"},
              {&commit, "COMMIT"},
-             {&rollback, "ROLLBACK"},
              {&put,
               "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
               "ON CONFLICT (position) DO UPDATE SET status = excluded.status, open = excluded.open, "
@@ -136,29 +137,34 @@ struct job_table::state {
     return {};
   }
 
-  result<void> write_all() {
-    for (auto* entry : unwritten)
-      if (auto ok = store(entry->second.value); !ok) return ok;
-    return move.bind(1, position).run();
-  }
+  bool behind() const { return position != written || !writing.empty(); }
 
-  /// One transaction for every job that changed since the last one, and the position.
-  result<void> write() {
-    if (position == written) return {};
+  /// One transaction for so many jobs. A job is written as it stands, which may be newer than the position: its events
+  /// after that count for nothing when they are read again.
+  result<void> write(std::size_t jobs_max) {
+    if (!behind()) return {};
+    if (writing.empty()) {
+      writing = std::exchange(unwritten, {});
+      writing_to = position;
+    }
+    const auto left = writing.size() - std::min(jobs_max, writing.size());
     if (auto ok = begin.run(); !ok) return ok;
-    auto done = write_all();
+    result<void> done;
+    for (auto i = left; done && i < writing.size(); ++i) done = store(writing[i]->second.value);
+    if (done && left == 0) done = move.bind(1, writing_to).run();
     if (done) done = commit.run();
     if (!done) {
-      if (db.in_transaction()) (void)rollback.run();
+      if (db.in_transaction()) (void)db.run("rollback");
       return done;
     }
-    written = position;
-    const bool all = folded.size() > folded_jobs_max;
-    for (auto* entry : std::exchange(unwritten, {})) {
+    for (; writing.size() > left; writing.pop_back()) {
+      auto* entry = writing.back();
       entry->second.unwritten = false;
-      if (!all && is_final(entry->second.value.status)) folded.erase(job_key(entry->first));
+      if (is_final(entry->second.value.status)) folded.erase(job_key(entry->first));
     }
-    if (all) folded.clear();
+    if (left > 0) return {};
+    written = writing_to;
+    if (folded.size() > folded_jobs_max) std::erase_if(folded, [](auto& entry) { return !entry.second.unwritten; });
     return {};
   }
 };
@@ -199,14 +205,25 @@ result<job_table> job_table::open(const std::string& path, const std::string& jo
 }
 
 std::uint64_t job_table::position() const { return state_->position; }
+std::uint64_t job_table::written() const { return state_->written; }
 
 result<void> job_table::apply(const journal::event_list& events) {
   auto& s = *state_;
   if (auto ok = s.fold(events); !ok) return ok;
-  return s.unwritten.size() < unwritten_jobs_max ? result<void>{} : s.write();
+  if (s.writing.empty() && s.unwritten.size() < unwritten_jobs_max) return {};
+  return s.write(std::max(written_at_once, events.size()));  // no fewer than may have been added
 }
 
-result<void> job_table::write() { return state_->write(); }
+result<bool> job_table::write_some() {
+  if (auto ok = state_->write(written_at_once); !ok) return failure(ok.error());
+  return !state_->writing.empty();
+}
+
+result<void> job_table::write() {
+  while (state_->behind())
+    if (auto ok = state_->write(unwritten_jobs_max); !ok) return ok;
+  return {};
+}
 
 result<std::optional<job>> job_table::find(const job_key& key) {
   auto at = state_->folded.find(key);
@@ -286,106 +303,6 @@ result<std::vector<open_job>> job_table::open_jobs(std::uint64_t after, std::siz
                    static_cast<std::uint64_t>(s.integer(10)),
                    std::string(s.text(11))});
   }
-}
-
-// -- actor ------------------------------------------------------------------------------------------------------
-
-namespace {
-
-class table_shell {
-public:
-  table_shell(kit::context& self, std::string path, kit::handle<journal::writer_api> writer)
-      : self_(self), path_(std::move(path)), writer_(std::move(writer)) {
-    connect();
-  }
-
-  void take(const journal::committed& c) {
-    if (!table_) return;  // sent to the actor before its restart: what is missing comes with the next subscription
-    if (c.after_position > table_->position())
-      return connect();  // something is missing in between: begin again where we stand
-    if (auto ok = table_->apply(*c.events); !ok) return fail(ok.error());
-    answer_waiting();
-    if (!std::exchange(will_write_, true))
-      self_.after(write_delay, [this] {
-        will_write_ = false;
-        write();
-      });
-  }
-
-  void take(const reach_position& r, kit::promise<std::uint64_t> answer) {
-    if (table_ && table_->position() >= r.position) return answer.deliver(table_->position());
-    waiting_.emplace(r.position, std::move(answer));
-  }
-
-  void write() {
-    if (!table_) return;
-    if (auto ok = table_->write(); !ok) fail(ok.error());
-  }
-
-  template <class T, class F>
-  result<T> read(F f) {
-    if (!table_) return failure(error_code::unavailable, "the job table is starting");
-    return f(*table_);
-  }
-
-private:
-  void fail(const error& why) { self_.fail("job table: " + why.text); }  // starts afresh
-
-  void answer_waiting() {
-    while (!waiting_.empty() && waiting_.begin()->first <= table_->position()) {
-      waiting_.begin()->second.deliver(table_->position());
-      waiting_.erase(waiting_.begin());
-    }
-  }
-
-  void connect() {
-    using namespace std::chrono_literals;
-    self_.request(writer_, journal::journal_status{}, 5s, [this](result<journal::journal_status::reply> r) {
-      if (!r) {
-        self_.after(200ms, [this] { connect(); });
-        return;
-      }
-      if (!table_) {
-        auto opened = job_table::open(path_, r->id);
-        if (!opened) return self_.fail("job table " + path_ + ": " + opened.error().text);
-        table_ = std::move(*opened);
-        answer_waiting();  // an empty journal, or a table that is up to date: no event would come
-      }
-      writer_.send(journal::subscribe{self_.self_as<kit::accepts<journal::committed>>(), table_->position()});
-      self_.monitor(writer_, [this](const kit::exit_cause&) { connect(); });  // a fresh writer knows no subscriber
-    });
-  }
-
-  kit::context& self_;
-  std::string path_;
-  kit::handle<journal::writer_api> writer_;
-  std::optional<job_table> table_;
-  std::multimap<std::uint64_t, kit::promise<std::uint64_t>> waiting_;
-  bool will_write_ = false;
-};
-
-}  // namespace
-
-kit::actor_body job_table_actor(std::string path, kit::handle<journal::writer_api> writer) {
-  return [path, writer](kit::context& self) {
-    auto t = std::make_shared<table_shell>(self, path, writer);
-    self.on_stop([&self, weak = std::weak_ptr(t)] {
-      if (auto alive = weak.lock()) alive->write();
-      self.quit();
-    });
-    return kit::behavior{}
-        .on<journal::committed>([t](const journal::committed& c) { t->take(c); })
-        .on<reach_position>([t](const reach_position& r, kit::promise<std::uint64_t> p) { t->take(r, std::move(p)); })
-        .on<list_jobs>([t](const list_jobs& q) -> result<job_page> {
-          return t->read<job_page>([&](job_table& table) { return table.list(q.query); });
-        })
-        .on<list_open_jobs>([t](const list_open_jobs& q) -> result<std::vector<open_job>> {
-          return t->read<std::vector<open_job>>([&](job_table& table) { return table.open_jobs(q.after, q.limit); });
-        })
-        .on<find_job>([t](const find_job& q) -> result<std::optional<job>> {
-          return t->read<std::optional<job>>([&](job_table& table) { return table.find(q.key); });
-        });
-  };
 }
 
 }  // namespace horizons::jobs

@@ -50,12 +50,15 @@ public:
   /// `path` is a file, or ":memory:". A table of another journal, or of another version, is thrown away and begun anew.
   static result<job_table> open(const std::string& path, const std::string& journal_id);
 
-  /// The position up to which events are in the table.
+  /// The position up to which events are in the table, and in its file.
   std::uint64_t position() const;
+  std::uint64_t written() const;
   /// Events in position order; those at or below `position` are ignored. They are in every answer from then on; in the
   /// file when `write` has been called, or a list was asked for.
   result<void> apply(const journal::event_list& events);
   result<void> write();
+  /// A piece of it, some milliseconds long; true: more is left.
+  result<bool> write_some();
 
   result<job_page> list(const job_query& query);
   /// Up to `limit` unfinished jobs with a position beyond `after`, in order of position.

@@ -150,6 +150,8 @@ delivery cell::put(std::unique_ptr<parcel> p) {
   }
   p->generation = static_cast<std::uint32_t>(s >> 8);
   p->to = book_.get();
+  static thread_local std::uint32_t sample = 0;
+  if (sample++ % sample_weight == 0) p->enqueued_ns = core_->now_ns();
   if (p->type->lane == lane::control) {
     p->urgent = true;
     box->put(std::move(p));
@@ -159,9 +161,6 @@ delivery cell::put(std::unique_ptr<parcel> p) {
     refuse(std::move(p), dead_letter::draining, "is being drained by an operator and takes no more work");
     return delivery::dead;
   }
-  static thread_local std::uint32_t sample = 0;
-  if (sample++ % sample_weight == 0) p->enqueued_ns = core_->now_ns();
-
   if (lane_) {
     auto r = lane_->push(std::move(p), limits_);
     for (auto& d : r.dropped)

@@ -116,13 +116,12 @@ void child_set::ended(const cell_ptr& who, const exit_cause& cause) {
     close_next();
     return;
   }
-  auto name = name_of(*at);
   bool temporary = at->options.restart == restart::temporary;
   if (at->doomed) {
     forget(*at);
     return go_on();
   }
-  auto effects = at->ruled ? policy_.step({name, cause}, parent_.now()) : std::vector<restart_effect>{};
+  auto effects = at->ruled ? policy_.step({name_of(*at), cause}, parent_.now()) : std::vector<restart_effect>{};
   // The step of the plan that waited for this child is over: its stop has happened, or its start has failed.
   if (!plan_.empty() && plan_.front().who == who.get() && (plan_.front().asked || before == state::stopping))
     plan_.pop_front();

@@ -14,8 +14,9 @@ incarnation::incarnation(cell_ptr self, std::uint32_t generation, std::uint32_t 
 
 incarnation::~incarnation() {
   // Cancelled timers must not keep what their callbacks hold until they are due.
-  for (auto& [id, p] : pending_)
+  pending_.for_each([](auto& p) {
     if (p.timeout) p.timeout->cancel();
+  });
   for (auto& w : timers_)
     if (auto t = w.lock()) {
       t->off = true;
@@ -36,23 +37,19 @@ void incarnation::handle(parcel& p) {
 }
 
 void incarnation::answered(answer& a) {
-  auto at = pending_.find(a.request);
-  if (at == pending_.end()) return;  // timed out before
-  auto p = std::move(at->second);
-  pending_.erase(at);
+  if (!pending_.find(a.request)) return;  // timed out before
+  auto p = pending_.take(a.request);
   if (p.timeout) p.timeout->cancel();
   if (!quitting()) p.then(a);
 }
 
 void incarnation::request_any(const address& to, std::unique_ptr<parcel> p, milliseconds timeout, answer_handler then) {
-  auto id = ++last_request_;
-  auto& slot = pending_[id];
-  slot.then = std::move(then);
+  const auto id = pending_.add(std::move(then));
   *static_cast<return_address*>(p->return_to()) = return_address(self_, generation_, id);
   if (deliver(to.cell(), std::move(p)) != delivery::accepted) return;  // its error is on the way to us
   auto t = std::make_shared<actor_timer>(self_, generation_, nullptr);
   t->request = id;
-  slot.timeout = t;
+  pending_.find(id)->timeout = t;
   self_->home().wheel->set(t, now() + std::max(timeout, milliseconds{0}));
 }
 
@@ -75,8 +72,8 @@ std::function<bool(std::function<void()>)> incarnation::mailbox_executor() {
 
 void incarnation::monitor(const address& who, std::function<void(const exit_cause&)> then) {
   auto tell = [to = std::weak_ptr<detail::cell>(self_), g = generation_,
-               then = std::move(then)](const exit_cause& cause) {
-    if (auto c = to.lock()) c->post([then, cause](runner&) { then(cause); }, g);
+               then = std::move(then)](const exit_cause& cause) mutable {
+    if (auto c = to.lock()) c->post([then = std::move(then), cause](runner&) { then(cause); }, g);  // told once
   };
   if (who)
     who.cell()->watch(std::move(tell));
@@ -231,7 +228,8 @@ void runner::message(std::unique_ptr<parcel> owned) {
   bool stale = owned->generation != cell_->generation();
   if (!stale && !now_) return early_.push_back(std::move(owned));
   auto& p = *owned;
-  if (std::exchange(p.counted, false)) {
+  const bool counted = std::exchange(p.counted, false);
+  if (counted) {
     read_load_ += lane_load::packed(1, p.bytes);
     ++read_;
   }
@@ -252,7 +250,7 @@ void runner::message(std::unique_ptr<parcel> owned) {
   auto start = sent ? home.now_ns() : 0;
   if (sent) {
     metrics.waited.add(start - sent, sample_weight);
-    book_->oldest_ns.store(sent, std::memory_order_relaxed);
+    if (counted) book_->oldest_ns.store(sent, std::memory_order_relaxed);
   }
   book_->handling.store(p.type, std::memory_order_relaxed);
   book_->handling_since_ns.store(home.coarse_ns(), std::memory_order_relaxed);

@@ -4,11 +4,11 @@
 
 #include <memory>
 #include <optional>
-#include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 #include "runtime/kit/cell.hpp"
 #include "runtime/kit/child_set.hpp"
+#include "runtime/kit/pending_requests.hpp"
 
 namespace horizons::kit::detail {
 
@@ -51,19 +51,13 @@ private:
   void request_any(const address& to, std::unique_ptr<parcel> p, milliseconds timeout, answer_handler then) override;
   child_set& need_children();
 
-  struct pending {
-    answer_handler then;
-    std::shared_ptr<actor_timer> timeout;
-  };
-
   const cell_ptr self_;
   const std::uint32_t generation_, epoch_;
   behavior behavior_;
   bool begun_ = false, closing_ = false;
   std::optional<exit_cause> cause_;
   std::function<void()> on_stop_;
-  std::uint64_t last_request_ = 0;
-  std::unordered_map<std::uint64_t, pending> pending_;
+  pending_requests pending_;
   std::vector<std::weak_ptr<actor_timer>> timers_;  // called off at the end; pruned when it doubles
   std::size_t prune_at_ = 16;
   std::unique_ptr<child_set> children_;

@@ -79,6 +79,35 @@ TEST_F(job_table_of_a_file, goes_on_from_what_was_written) {
   EXPECT_EQ(waiting[0].attempt, 1);
 }
 
+TEST_F(job_table_of_a_file, is_written_in_pieces_of_which_only_the_last_tells_the_position) {
+  constexpr int jobs = 900;
+  const auto name = [](int i) { return "job-" + std::to_string(i); };
+  {
+    auto t = open();
+    for (int i = 0; i < jobs; ++i) ASSERT_TRUE(t.apply(submitted(name(i))));
+    ASSERT_EQ(t.write_some().value(), true);
+    EXPECT_EQ(t.written(), 0u);
+    ASSERT_TRUE(t.apply(running(name(0))));  // while pieces are left: perhaps written before, perhaps after
+    ASSERT_TRUE(t.apply(running(name(jobs - 1))));
+    EXPECT_EQ(open().position(), 0u);
+    while (t.write_some().value()) {
+    }
+    EXPECT_EQ(t.written(), 2u * jobs);
+    EXPECT_EQ(t.position(), 2u * jobs + 2);
+  }
+  auto t = open();
+  EXPECT_EQ(t.position(), 2u * jobs);
+  position_ = 2 * jobs;
+  for (const int i : {0, jobs - 1}) ASSERT_TRUE(t.apply(running(name(i))));  // told again by the journal
+  const auto open_ones = t.open_jobs(0, 10'000).value();
+  ASSERT_EQ(open_ones.size(), std::size_t{jobs});
+  EXPECT_EQ(open_ones.front().status, job_status::running);
+  EXPECT_EQ(open_ones.front().attempt, 1);
+  EXPECT_EQ(open_ones[1].status, job_status::queued);
+  EXPECT_EQ(open_ones.back().status, job_status::running);
+  EXPECT_EQ(open_ones.back().attempt, 1);
+}
+
 TEST_F(job_table_of_a_file, events_told_twice_count_once) {
   auto t = open();
   const auto events = submitted("a");

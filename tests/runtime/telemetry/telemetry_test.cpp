@@ -57,6 +57,33 @@ TEST(metrics, the_page_counts_per_actor_type) {
   EXPECT_THAT(text, HasSubstr("# TYPE horizons_actor_processing_seconds histogram"));
 }
 
+struct urgent {
+  static constexpr auto lane = kit::lane::control;
+};
+using both = kit::accepts<tick, urgent>;
+
+TEST(metrics, messages_of_both_lanes_are_timed) {
+  kit::system sys;
+  const auto spawn = [&](const char* type) {
+    return sys.spawn<both>({.name = type, .type = type}, [](kit::context&) {
+      return kit::behavior{}.on<tick>([](const tick&) {}).on<urgent>([](const urgent&) {});
+    });
+  };
+  const auto plain = spawn("plain"), pressed = spawn("pressed");
+  for (int i = 0; i < 64; ++i) plain.send(tick{});
+  for (int i = 0; i < 64; ++i) pressed.send(urgent{});
+  const auto timed = [&](std::string_view type, kit::duration_histogram kit::actor_metrics::*what) {
+    std::uint64_t sum = 0;
+    for (const auto registry = sys.metrics(); const auto* m : registry->all())
+      for (std::size_t b = 0; m->type == type && b < kit::duration_histogram::buckets; ++b) sum += (m->*what).count(b);
+    return sum;
+  };
+  for (const auto* type : {"plain", "pressed"}) {
+    EXPECT_TRUE(eventually([&] { return timed(type, &kit::actor_metrics::processed) == 64; })) << type;
+    EXPECT_EQ(timed(type, &kit::actor_metrics::waited), 64u) << type;
+  }
+}
+
 TEST(metrics, histogram_buckets_are_powers_of_four) {
   kit::duration_histogram h;
   h.add(900, 1);             // <= 1 us
