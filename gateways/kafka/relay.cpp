@@ -11,6 +11,7 @@ namespace {
 constexpr milliseconds topics_limit{3'000};
 constexpr milliseconds stop_limit{3'000};  // acknowledgements are waited for so long at the end
 constexpr std::size_t origins_max = 10'000;
+constexpr std::size_t batch_records = 1'000;  // given to the producer at once, which holds its lock so long
 
 }  // namespace
 
@@ -24,9 +25,12 @@ void touched_partitions::note(std::string_view topic, const std::optional<std::s
   }
 }
 
-std::size_t touched_partitions::count() const {
+std::size_t touched_partitions::take_count() {
   std::size_t sum = 0;
-  for (const auto& b : bits_) sum += b.count();
+  for (auto& b : bits_) {
+    sum += b.count();
+    b.reset();
+  }
   return sum;
 }
 
@@ -80,20 +84,15 @@ void relay_actor::pump() {
   if (behind()) read();
   if (stopping_ || waiting_for_ids_) return;
   if (const auto now = self_.now(); now < pacing_.next()) {
-    if ((unsent_.empty() && queue_.empty()) || std::exchange(paced_, true)) return;
+    if ((gathered_.empty() && queue_.empty()) || std::exchange(paced_, true)) return;
     return later(std::chrono::ceil<milliseconds>(pacing_.next() - now), [this] {
       paced_ = false;
       pump();
     });
   }
-  touched_partitions touched;
-  while (send_rest(touched) && !queue_.empty() && window_.open() < options_.events_open_max) {
-    auto& front = queue_.front();
-    if (!send((*front.events)[front.at])) break;
-    --queued_;
-    if (++front.at == front.events->size()) queue_.pop_front();
+  while (send_gathered() && gather()) {
   }
-  if (const auto requests = touched.count(); requests > 0) pacing_.sent(self_.now(), requests);
+  if (const auto requests = touched_.take_count(); requests > 0) pacing_.sent(self_.now(), requests);
   metrics_.open = static_cast<std::int64_t>(window_.open());
   if (behind()) read();
 }
@@ -103,26 +102,36 @@ result<event_record> relay_actor::record_for(const event& e, const cloudevents_o
                    [this](std::string_view type) -> result<std::uint32_t> { return ids_.find(type)->second; });
 }
 
-bool relay_actor::send(const event& e) {
+bool relay_actor::gather() {
+  while (!queue_.empty() && window_.open() < options_.events_open_max && gathered_.size() < batch_records) {
+    auto& front = queue_.front();
+    if (!add((*front.events)[front.at])) break;
+    --queued_;
+    if (++front.at == front.events->size()) queue_.pop_front();
+  }
+  return !gathered_.empty();
+}
+
+bool relay_actor::add(const event& e) {
   if (format_ == message_format::avro && !has_schema_id(type_of(e.data))) return false;
   const auto made = record_for(e, origins_.of(e, services_.node_id));
   const int records = made ? static_cast<int>(made->topics.size()) : 1;
   const auto token = window_.add({e.position, records, e.time, std::holds_alternative<audit_recorded>(e.data)});
-  if (!made)
+  if (!made) {
     refused(token, made.error());
-  else
-    for (const auto topic : made->topics) unsent_.push_back({topic, made->what, token});
+    return true;
+  }
+  for (const auto topic : made->topics) {
+    touched_.note(topic, made->what->key);
+    gathered_.push_back({topic, made->what, token});
+  }
   return true;
 }
 
-bool relay_actor::send_rest(touched_partitions& touched) {
-  while (!unsent_.empty()) {
-    const auto& s = unsent_.front();
-    if (!producer_->send(s.topic, s.what, s.token)) return false;
-    touched.note(s.topic, s.what->key);
-    unsent_.pop_front();
-  }
-  return true;
+bool relay_actor::send_gathered() {
+  const auto sent = producer_->send(gathered_);
+  gathered_.erase(gathered_.begin(), gathered_.begin() + static_cast<std::ptrdiff_t>(sent));
+  return gathered_.empty();
 }
 
 bool relay_actor::has_schema_id(std::string_view type) {

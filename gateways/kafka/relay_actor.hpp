@@ -17,7 +17,8 @@ namespace horizons::kafka {
 class touched_partitions {
 public:
   void note(std::string_view topic, const std::optional<std::string>& key);
-  std::size_t count() const;
+  /// How many since the last call.
+  std::size_t take_count();
 
 private:
   static constexpr std::size_t partitions_max = 256;
@@ -34,11 +35,6 @@ private:
   struct page {
     std::shared_ptr<const journal::event_list> events;
     std::size_t at = 0;
-  };
-  struct sending {
-    std::string_view topic;
-    record_ptr what;
-    std::uint64_t token;
   };
 
   // Closures that do nothing when the actor has ended.
@@ -77,9 +73,10 @@ private:
 
   /// Sends what is there, in one burst, when it is time and as far as there is room.
   void pump();
-  bool send(const event& e);                    // false: not now
-  bool send_rest(touched_partitions& touched);  // false: no room
-  bool has_schema_id(std::string_view type);    // false: the registry is away; pumps again by itself
+  bool gather();                              // the next events become records; false: none
+  bool add(const event& e);                   // false: not now
+  bool send_gathered();                       // in one batch; false: there was no room for all
+  bool has_schema_id(std::string_view type);  // false: the registry is away; pumps again by itself
   void take_deliveries();
   void progressed();
   /// The record is published nowhere; the audit says so, then the relay goes on.
@@ -117,7 +114,8 @@ private:
 
   // Towards the brokers.
   relay_window window_;
-  std::deque<sending> unsent_;  // of events in window_, found no room yet
+  std::vector<producer::outgoing> gathered_;  // of events in window_, not sent yet
+  touched_partitions touched_;                // by gathered_, and by what was sent since pacing_ was told
   request_pacing pacing_;
   job_origins origins_;
   bool paced_ = false;  // a timer will pump
