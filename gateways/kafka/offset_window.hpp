@@ -1,12 +1,13 @@
 // Items of one partition by their offsets: they come in the order of their offsets, with few gaps, go in any order, and
-// most go soon. A ring, so that neither costs memory of its own. What has gone keeps its place until everything before
-// it has gone: whoever uses it limits the distance (partition_tracker: window_max). Pure.
+// most go soon. A ring of places, 16 bytes each: an item's memory goes with it, its place when everything before it has
+// gone. Whoever uses it limits the distance (partition_tracker: window_max, 10,000: 256 KiB of places), and a ring that
+// was needed for a peak is given back when the window is empty. Pure.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -15,22 +16,24 @@ namespace horizons::kafka {
 template <class T>
 class offset_window {
 public:
-  /// A new item above all others; the reference is good until the next push.
+  /// A new item above all others; the reference is good until it goes.
   T& push(std::uint64_t offset) {
     if (count_ == ring_.size()) grow();
     auto& s = slot_at(count_++);
     s.offset = offset;
-    return s.item.emplace();
+    s.item = std::make_unique<T>();
+    return *s.item;
   }
   /// Takes back the last push.
-  void pop() { slot_at(--count_).item.reset(); }
+  void pop() {
+    slot_at(--count_).item.reset();
+    rest();
+  }
 
   /// Null: it is not here (any more).
   T* find(std::uint64_t offset) {
     const auto i = index_of(offset);
-    if (i == count_) return nullptr;
-    auto& item = slot_at(i).item;
-    return item ? &*item : nullptr;
+    return i == count_ ? nullptr : slot_at(i).item.get();
   }
   T& at(std::uint64_t offset) { return *find(offset); }
 
@@ -42,18 +45,22 @@ public:
       first_ = (first_ + 1) & (ring_.size() - 1);
       --count_;
     }
+    rest();
   }
   void clear() {
     for (std::size_t i = 0; i < count_; ++i) slot_at(i).item.reset();
     count_ = 0;
+    rest();
   }
   bool empty() const { return count_ == 0; }
-  std::size_t span() const { return count_; }  // places, of gone items too
+  std::size_t span() const { return count_; }            // places in use, of gone items too
+  std::size_t capacity() const { return ring_.size(); }  // places that memory is held for
+  static constexpr std::size_t capacity_at_rest = 1'024;
 
 private:
   struct slot {
     std::uint64_t offset = 0;
-    std::optional<T> item;
+    std::unique_ptr<T> item;
   };
   slot& slot_at(std::size_t i) { return ring_[(first_ + i) & (ring_.size() - 1)]; }
   std::size_t index_of(std::uint64_t offset) {
@@ -66,6 +73,9 @@ private:
       (slot_at(middle).offset < offset ? low : high) = slot_at(middle).offset < offset ? middle + 1 : middle;
     }
     return low < count_ && slot_at(low).offset == offset ? low : count_;
+  }
+  void rest() {
+    if (count_ == 0 && ring_.size() > capacity_at_rest) ring_ = std::vector<slot>();
   }
   void grow() {
     std::vector<slot> larger(std::max<std::size_t>(64, ring_.size() * 2));  // a power of two

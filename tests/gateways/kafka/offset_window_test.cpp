@@ -25,6 +25,19 @@ TEST(offset_window, finds_what_is_here_across_gaps) {
   EXPECT_EQ(w.at(12), 12);
 }
 
+TEST(offset_window, a_peak_is_given_back_when_it_is_over) {
+  offset_window<int> w;
+  for (std::uint64_t offset = 0; offset < 10'000; ++offset) w.push(offset);
+  EXPECT_LE(w.capacity(), 16'384u);
+  for (std::uint64_t offset = 1; offset < 10'000; ++offset) w.erase(offset);
+  EXPECT_EQ(w.span(), 10'000u) << "the first one is still here";
+  w.erase(0);
+  EXPECT_TRUE(w.empty());
+  EXPECT_LE(w.capacity(), w.capacity_at_rest);
+  w.push(20'000) = 7;
+  EXPECT_EQ(w.at(20'000), 7) << "and it goes on";
+}
+
 TEST(offset_window, holds_what_a_map_holds) {
   std::mt19937 random(3);
   offset_window<std::shared_ptr<std::uint64_t>> w;
