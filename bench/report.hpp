@@ -76,23 +76,35 @@ inline void print(const std::vector<row>& rows) {
                 r.goal.is_number() ? number(r.goal.get<double>()).c_str() : "", 100 * r.spread);
 }
 
-/// {"conditions": …, "rows": […]} to `path`; nothing when it is empty. False, with a line on stderr, when it cannot be
-/// written.
-inline bool write_json(const std::string& path, const nlohmann::json& conditions, const std::vector<row>& rows) {
+/// {"conditions": …, "rows": […]} to `path`; nothing when it is empty. With `part`, of a run that measured a part only,
+/// the other rows that are in the file stay. False, with a line on stderr, when it cannot be written.
+inline bool write_json(const std::string& path, const nlohmann::json& conditions, const std::vector<row>& rows,
+                       bool part = false) {
   if (path.empty()) return true;
   const auto or_null = [](const std::optional<double>& value) {
     return value ? nlohmann::json(*value) : nlohmann::json();
   };
   nlohmann::json list = nlohmann::json::array();
-  for (const auto& r : rows)
-    list.push_back({{"what", r.what},
-                    {"unit", r.unit},
-                    {"ours", r.ours},
-                    {"peer", r.peer},
-                    {"theirs", or_null(r.theirs)},
-                    {"ratio", or_null(r.ratio)},
-                    {"goal", r.goal},
-                    {"spread", r.spread}});
+  if (std::ifstream before(path); part && before)
+    if (auto old = nlohmann::json::parse(before, nullptr, false); old.is_object() && old.contains("rows"))
+      list = std::move(old["rows"]);
+  for (const auto& r : rows) {
+    nlohmann::json made{{"what", r.what},
+                        {"unit", r.unit},
+                        {"ours", r.ours},
+                        {"peer", r.peer},
+                        {"theirs", or_null(r.theirs)},
+                        {"ratio", or_null(r.ratio)},
+                        {"goal", r.goal},
+                        {"spread", r.spread}};
+    const auto same = std::find_if(list.begin(), list.end(), [&](const auto& old) {
+      return old.value("what", "") == r.what && old.value("peer", "") == r.peer;
+    });
+    if (same == list.end())
+      list.push_back(std::move(made));
+    else
+      *same = std::move(made);
+  }
   std::ofstream file(path);
   file << nlohmann::json{{"conditions", conditions}, {"rows", list}}.dump(2) << "\n";
   if (file.flush()) return true;

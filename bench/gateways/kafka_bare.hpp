@@ -209,23 +209,6 @@ inline double age_ms(const void* value) {
   return 1e-6 * static_cast<double>(steady::now().time_since_epoch().count() - stamp);
 }
 
-/// Writes stamped records of 256 bytes at an even rate.
-inline void write_paced(const kafka::kafka_options& o, const std::string& topic, int partitions, int per_s, int seconds,
-                        int linger_ms) {
-  counting_producer p(o, producing(linger_ms));
-  const kafka::topic_ptr to(rd_kafka_topic_new(p.client.get(), topic.c_str(), nullptr));
-  std::string value(256, 'x');
-  const auto began = steady::now();
-  for (int i = 0; i < per_s * seconds; ++i) {
-    std::this_thread::sleep_until(began + std::chrono::nanoseconds(std::int64_t{1'000'000'000} / per_s * i));
-    const std::int64_t stamp = steady::now().time_since_epoch().count();
-    std::memcpy(value.data(), &stamp, sizeof stamp);
-    const auto key = std::to_string(i);
-    p.send(to.get(), i % partitions, value.data(), value.size(), key.data(), key.size());
-  }
-  p.wait(static_cast<std::size_t>(per_s * seconds));
-}
-
 inline double percentile(std::vector<double> values, double part) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());

@@ -20,17 +20,16 @@ using namespace std::chrono_literals;
 struct bridge {
   bridge(const kafka::kafka_options& options, const std::string& topic, const std::string& journal,
          std::function<std::shared_ptr<kafka::record_handler>(bridge&, kit::context&)> handler,
-         const kafka::kafka_source_options& settings = {}) {
+         std::size_t in_flight_max = bridges::services{}.intake.messages) {
     writer = system.spawn_blocking<journal::writer_api>({.name = "journal"}, journal::journal_writer([journal] {
                                                           return journal::open_store(journal, {"bench", "bench", {}});
                                                         }));
     const auto status = bare::must(system.ask(writer, journal::journal_status{}, 30s));
     services.writer = writer;
     services.journal_id = status.id;
-    services.intake.messages = std::max(services.intake.messages, settings.in_flight_max);
+    services.intake.messages = in_flight_max;  // kafka.in_flight_max
     services.audit = [](auto, auto, auto, auto, auto, auto then) { then(std::uint64_t{0}); };
-    auto o = settings;
-    o.kafka = options;
+    kafka::kafka_source_options o{.kafka = options};
     o.kafka.group = bare::unique("bridge");
     o.topics = {{topic, [this, handler](kit::context& self) { return handler(*this, self); }}};
     system.spawn_blocking<kafka::source_api>(
@@ -63,17 +62,19 @@ struct bridge {
   kit::handle<journal::writer_api> writer;
 };
 
-/// Says how old each record is, in ms; on the source's thread.
+/// Says how old each record is, in ms, and whose it is (the byte behind the stamp); on the source's thread.
 class age_handler : public kafka::record_handler {
 public:
-  age_handler(bridge& b, std::function<void(double)> note) : bridge_(b), note_(std::move(note)) {}
+  using note = std::function<void(double ms, char whose)>;
+  age_handler(bridge& b, note n) : bridge_(b), note_(std::move(n)) {}
   result<kafka::task> read(const kafka::received& r) override {
     std::int64_t stamp = 0;
     std::memcpy(&stamp, r.value->data(), sizeof stamp);
     kafka::task t;
     t.lane.assign(*r.key);
-    t.run = [this, stamp](const journal::source_mark&, const kafka::completion& then) {
-      note_(bare::age_ms(&stamp));
+    t.run = [this, stamp, whose = r.value->at(sizeof stamp)](const journal::source_mark&,
+                                                             const kafka::completion& then) {
+      note_(bare::age_ms(&stamp), whose);
       ++bridge_.done;
       then(true);
     };
@@ -82,7 +83,7 @@ public:
 
 private:
   bridge& bridge_;
-  std::function<void(double)> note_;
+  note note_;
 };
 
 }  // namespace horizons::bench

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <optional>
 
-#include "bench/gateways/kafka_bridge.hpp"
+#include "bench/gateways/kafka_latency.hpp"
 
 namespace horizons::bench {
 
@@ -23,6 +23,16 @@ public:
     home_ = home ? std::filesystem::path(home) : std::filesystem::path(HORIZONS_BINARY_DIR "/services");
   }
   bool known() const { return pid_of(1) > 1; }
+  /// Their JVM's options, as the first one was started; empty: unknown.
+  std::string jvm() const {
+    std::ifstream file(home_ / "kafka-1.json");
+    const auto how = nlohmann::json::parse(file, nullptr, false);
+    std::string options;
+    if (how.is_object() && how.contains("argv"))
+      for (const std::string word : how["argv"])
+        if (word.starts_with("-X")) options += (options.empty() ? "" : " ") + word;
+    return options;
+  }
   void kill(int broker) const {
     const auto pid = pid_of(broker);
     if (pid <= 1) bare::die("broker " + std::to_string(broker) + " is not there");  // kill(-1) would be everybody
@@ -43,88 +53,104 @@ private:
   std::filesystem::path home_;
 };
 
-/// Every replica of the topic is in sync.
-inline bool whole(const kafka::client& c, const std::string& topic) {
+/// Who leads each partition of a topic whose replicas are all in sync; empty: they are not.
+inline std::vector<int> leaders(const kafka::client& c, const std::string& topic) {
   const kafka::topic_ptr handle(rd_kafka_topic_new(c.get(), topic.c_str(), nullptr));
   const rd_kafka_metadata_t* raw = nullptr;
-  if (rd_kafka_metadata(c.get(), 0, handle.get(), &raw, 2'000) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+  if (rd_kafka_metadata(c.get(), 0, handle.get(), &raw, 2'000) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   const kafka::metadata_ptr view(raw);
-  if (view->topic_cnt != 1 || view->topics[0].partition_cnt == 0) return false;
-  for (int i = 0; i < view->topics[0].partition_cnt; ++i)
-    if (view->topics[0].partitions[i].isr_cnt < 3) return false;
-  return true;
+  if (view->topic_cnt != 1) return {};
+  const auto& t = view->topics[0];
+  std::vector<int> found(static_cast<std::size_t>(t.partition_cnt), 0);
+  for (int i = 0; i < t.partition_cnt; ++i) {
+    const auto& p = t.partitions[i];
+    if (p.isr_cnt < 3 || p.leader < 1) return {};
+    found[static_cast<std::size_t>(p.id)] = p.leader;
+  }
+  return found;
 }
 
 struct standstills {
   std::vector<double> ours, theirs;  // s, one per kill: the oldest record that arrived
 };
 
-/// Records in 3 partitions, 300 a second, while one broker after the other is killed.
+/// Records of one side on their way: its producer, its reader.
+struct standing {
+  std::atomic<std::size_t> sent{0}, seen{0};
+  std::mutex mutex;
+  double oldest = 0;  // since the last kill, ms
+  void arrived(double ms) {
+    const std::lock_guard lock(mutex);
+    oldest = std::max(oldest, ms);
+    ++seen;
+  }
+  double take_oldest_s() {
+    const std::lock_guard lock(mutex);
+    return std::exchange(oldest, 0) / 1000;
+  }
+};
+
+/// Records in 3 partitions, 300 a second of either side, while one leader after the other is killed: each time that of
+/// the next partition, so that no kill goes by unnoticed. Ours go through our producer and our source, theirs through
+/// a bare producer and a bare consumer; both on the same topic.
 inline standstills measure_recovery(const kafka::kafka_options& o, const killable_brokers& brokers, int kills) {
   constexpr int partitions = 3, per_s = 300;
+  constexpr char our_mark = 'o', their_mark = 'b';
   const auto topic = bare::unique("kill");
   bare::make_topic(o, topic, partitions);
   const auto asker = bare::must(kafka::client::open(kafka::client_role::admin, o));
-  std::mutex mutex;
-  double oldest_ours = 0, oldest_theirs = 0;  // since the last kill, ms
-  std::atomic<std::size_t> sent{0}, seen{0};
+  standing ours, theirs;
   bridge b(o, topic, "memory:" + bare::unique("bench"), [&](bridge& me, kit::context&) {
-    return std::make_shared<age_handler>(me, [&](double ms) {
-      const std::lock_guard lock(mutex);
-      oldest_ours = std::max(oldest_ours, ms);
+    return std::make_shared<age_handler>(me, [&](double ms, char whose) {
+      if (whose == our_mark) ours.arrived(ms);
     });
   });
   std::jthread reader([&](const std::stop_token& stop) {
     const auto c = bare::consumer_of(o, topic, partitions, 0);
     while (!stop.stop_requested()) {
       const kafka::message_ptr m(rd_kafka_consumer_poll(c.get(), 100));
-      if (!m || m->err) continue;
-      const std::lock_guard lock(mutex);
-      oldest_theirs = std::max(oldest_theirs, bare::age_ms(m->payload));
-      ++seen;
+      if (m && !m->err && static_cast<const char*>(m->payload)[sizeof(std::int64_t)] == their_mark)
+        theirs.arrived(bare::age_ms(m->payload));
     }
   });
-  std::jthread writer([&](const std::stop_token& stop) {
-    bare::counting_producer p(o, bare::producing(2));
-    const kafka::topic_ptr to(rd_kafka_topic_new(p.client.get(), topic.c_str(), nullptr));
-    std::string value(256, 'x');
-    for (auto next = bare::steady::now(); !stop.stop_requested(); next += 1'000'000us / per_s) {
-      std::this_thread::sleep_until(next);
-      const std::int64_t stamp = bare::steady::now().time_since_epoch().count();
-      std::memcpy(value.data(), &stamp, sizeof stamp);
-      const auto key = std::to_string(sent);
-      p.send(to.get(), static_cast<std::int32_t>(sent % partitions), value.data(), value.size(), key.data(),
-             key.size());
-      ++sent;
-    }
-    p.wait(sent);
-  });
-  // All that was sent by now has arrived on both sides.
+  const auto write = [&](standing& s, std::unique_ptr<paced_writer> w, char mark) {
+    return std::jthread([&s, mark, w = std::move(w)](const std::stop_token& stop) {
+      w->write(
+          partitions, per_s,
+          [&](int sent) {
+            s.sent = static_cast<std::size_t>(sent);
+            return stop.stop_requested();
+          },
+          mark);
+    });
+  };
+  const auto our_records = write(ours, std::make_unique<our_writer>(o, topic, 2), our_mark);
+  const auto their_records = write(theirs, std::make_unique<bare_writer>(o, topic, 2), their_mark);
+  // All that was sent by now, and a second's more, has arrived.
   const auto caught_up = [&] {
-    const auto goal = sent + per_s;
-    while (b.done < goal || seen < goal) std::this_thread::sleep_for(1ms);
+    for (auto* s : {&ours, &theirs})
+      for (const auto goal = s->sent + per_s; s->seen < goal;) std::this_thread::sleep_for(1ms);
+  };
+  const auto whole = [&] {
+    for (;; std::this_thread::sleep_for(50ms))
+      if (auto now = leaders(asker, topic); !now.empty()) return now;
   };
   caught_up();
   standstills found;
   for (int i = 0; i < kills; ++i) {
-    {
-      const std::lock_guard lock(mutex);
-      oldest_ours = oldest_theirs = 0;
-    }
-    const int broker = 1 + i % 3;
+    const int broker = whole()[static_cast<std::size_t>(i % partitions)];
+    ours.take_oldest_s();
+    theirs.take_oldest_s();
     brokers.kill(broker);
     caught_up();
-    {
-      const std::lock_guard lock(mutex);
-      found.ours.push_back(oldest_ours / 1000);
-      found.theirs.push_back(oldest_theirs / 1000);
-    }
+    found.ours.push_back(ours.take_oldest_s());
+    found.theirs.push_back(theirs.take_oldest_s());
+    std::fprintf(stderr, "kill %d of %d, broker %d: %.2f s, bare %.2f s\n", i + 1, kills, broker, found.ours.back(),
+                 found.theirs.back());
     brokers.restart(broker);
-    while (!whole(asker, topic)) std::this_thread::sleep_for(50ms);
+    whole();
     caught_up();
   }
-  writer.request_stop();
-  writer.join();
   b.system.shutdown(10s);
   return found;
 }

@@ -97,7 +97,9 @@ public:
                                      at<kafka::dead_letter_desk_api>("kafka/dead_letter_desk"), kafka::box_of));
 
     kafka::kafka_source_options source{.kafka = *options};
-    source.topics = {{"job-submissions", kafka::submissions(services_, options->registry)}};
+    auto services = services_;
+    services.intake.messages = static_cast<std::size_t>(section.in_flight_max);
+    source.topics = {{"job-submissions", kafka::submissions(services, options->registry)}};
     if (options->create_topics)
       source.create_topics = [o = *options]() -> result<void> {
         if (auto made = kafka::create_missing_topics(o); !made) return failure(made.error());
@@ -110,7 +112,7 @@ public:
       kafka::sink_of(writer.system(), *actor)(std::move(what), std::move(then));
     };
     set_.metrics.push_back(source.metrics);
-    add_child("kafka/source", "kafka_source", kafka::kafka_source(source, services_, std::move(sink)));
+    add_child("kafka/source", "kafka_source", kafka::kafka_source(source, services, std::move(sink)));
     ask_health<kafka::source_api, kafka::source_health>("kafka/source");
 
     set_.adopt = [source = at<kafka::source_api>("kafka/source")](std::string from, std::string by,

@@ -65,11 +65,11 @@ public:
   /// fetched): it is read again later and waits as long as it takes, with its lane; every other one: to the dead
   /// letters.
   virtual result<task> read(const received& r) = 0;
-  /// What can be worked on now has been run: a handler that gathers records into batches passes on what it has.
-  virtual void turn_ended() {}
 };
 
-/// Makes the handler anew at every start of the source; `self` is the source, for children of the handler's own.
+/// Makes the handler anew at every start of the source; `self` is the source, for children of the handler's own. A
+/// handler that gathers records into batches posts itself what passes them on (self.mailbox_executor()) with the first
+/// of them: it runs behind the source's turn of up to 1,000 records.
 using handler_factory = std::function<std::shared_ptr<record_handler>(kit::context& self)>;
 
 }  // namespace horizons::kafka

@@ -42,8 +42,8 @@ struct kafka_source_options {
   std::function<result<void>()> create_topics{};
 
   tracker_limits limits{};                          // per partition
-  std::size_t in_flight_max = 4'096;                // over all partitions
-  std::size_t runnable_max = 8'192;                 // records held whose lanes move; more are left in librdkafka
+  std::size_t runnable_max = 8'192;                 // records held whose lanes move, or twice services.intake when that
+                                                    // is more; what is beyond is left in librdkafka
   milliseconds commit_every{5'000};                 // to Kafka: the lag signal
   milliseconds retry_first{250}, retry_max{5'000};  // of claims, questions, marks
   milliseconds fenced_pause{15'000};                // before a partition that somebody else took is claimed again

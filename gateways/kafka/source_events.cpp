@@ -39,9 +39,9 @@ source_actor::source_actor(kit::context& self, kafka_source_options options, bri
       bury_(std::move(dead_letters)),
       metrics_(options_.metrics),
       outside_(std::make_shared<outside>()),
-      flow_({.messages = std::min(options_.in_flight_max, services_.intake.messages), .bytes = services_.intake.bytes},
-            kit::gauge_of(self)),
+      flow_(services_.intake, kit::gauge_of(self)),
       watch_(options_.progress) {
+  options_.runnable_max = std::max(options_.runnable_max, 2 * services_.intake.messages);
   if (options_.topics.empty())
     options_.topics.push_back({"job-submissions", submissions(services_, options_.kafka.registry)});
 }

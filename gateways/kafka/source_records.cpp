@@ -128,7 +128,6 @@ void source_actor::hand_out() {
   const auto now = self_.now();
   if (hold_until_ > now) return;
   const auto may_go = [this] { return flow_.open() && !(probing_ && flow_.outstanding()); };
-  bool ran = false;
   for (bool any = true; any && may_go();) {
     any = false;
     for (auto& [id, p] : parts_) {  // in turn, so that a hot partition does not starve the others
@@ -136,15 +135,13 @@ void source_actor::hand_out() {
       for (int i = 0; i < records_in_a_row && may_go(); ++i) {
         const auto offset = p.tracker->next(now);
         if (!offset) break;
-        any = ran = true;
+        any = true;
         auto& h = p.held.at(*offset);
         h.credit = flow_.take(size_of(h));
         work(p, *offset);
       }
     }
   }
-  if (!ran) return;
-  for (const auto& [topic, handler] : handlers_) handler->turn_ended();
 }
 
 void source_actor::work(part& p, std::uint64_t offset) {

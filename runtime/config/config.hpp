@@ -45,6 +45,7 @@ struct kafka_section {
   std::string format = "json";
   std::string group = "horizons";
   bool create_topics = true;
+  std::int64_t in_flight_max = 4'096;
   std::string security_protocol, sasl_mechanism, sasl_username, sasl_password, sasl_password_file;
   std::string tls_ca, tls_cert, tls_key;
 };

@@ -214,6 +214,9 @@ std::vector<config_key> make_keys() {
       key<&c::kafka, &kafka_section::group>("kafka", "group", "\"horizons\"", "Prefix of the consumer groups."),
       key<&c::kafka, &kafka_section::create_topics>("kafka", "create_topics", "true",
                                                     "Create missing topics at start."),
+      key<&c::kafka, &kafka_section::in_flight_max>(
+          "kafka", "in_flight_max", "4096", "Commands read and not yet answered by the jobs; more wait on Kafka.",
+          between(1, 100'000)),
       key<&c::kafka, &kafka_section::security_protocol>(
           "kafka", "security_protocol", "\"sasl_ssl\"",
           "plaintext, ssl, sasl_plaintext or sasl_ssl; empty: what the keys below ask for.",

@@ -50,8 +50,10 @@ public:
     s.writer = writer_;
     s.journal_id = id_;
     s.node_id = "node";
+    s.intake.messages = intake;
     return s;
   }
+  std::size_t intake = bridges::services{}.intake.messages;
 
   /// Asked before anything is done: an error is the answer.
   std::function<std::optional<error>(const bridges::incoming&)> refuse;

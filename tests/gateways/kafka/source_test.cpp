@@ -284,7 +284,7 @@ TEST_F(kafka_source, AFullQueueStopsReadingUntilThereIsRoom) {
   };
   auto o = on(topic, h);
   o.full_pause = 30ms;
-  o.in_flight_max = 8;
+  h.intake = 8;
   auto s = start(h, o);
   send_orders(topic, 10, 0, 10);
   ASSERT_TRUE(eventually([&] { return asked > 12; }, 30s)) << state(h, s);
