@@ -48,7 +48,7 @@ public:
 
   /// For libpqxx; the array is finished with it.
   pqxx::binarystring parameter() {
-    for (int i = 0; i < 4; ++i) bytes_[static_cast<std::size_t>(12 + i)] = static_cast<char>(count_ >> (24 - 8 * i));
+    for (std::size_t i = 0; i < 4; ++i) bytes_[12 + i] = static_cast<char>(count_ >> (24 - 8 * i));
     return pqxx::binarystring(bytes_.data(), bytes_.size());
   }
 
