@@ -20,6 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds goodbye_max = 1s;  // a node that stops does not wait for a frozen broker
+constexpr std::size_t spare_max = 64, spare_body_max = 16 * 1024;  // deliveries that are kept for reuse: 1 MiB
 constexpr int frame_bytes_max = AMQP_DEFAULT_FRAME_SIZE;
 
 timeval to_timeval(std::chrono::milliseconds t) {
@@ -188,7 +189,7 @@ result<void> connection::take(const amqp_frame_t& frame) {
 void connection::take_header(assembly& a, const amqp_frame_t& frame) {
   const auto& decoded = *static_cast<amqp_basic_properties_t*>(frame.payload.properties.decoded);
   message& m = *a.into;
-  m.properties = from_wire(decoded);
+  from_wire(decoded, m.properties);
   if (decoded._flags & AMQP_BASIC_HEADERS_FLAG) {
     auto headers = read_table(decoded.headers);
     if (headers)
@@ -202,6 +203,20 @@ void connection::take_header(assembly& a, const amqp_frame_t& frame) {
     m.fault = "the body has " + std::to_string(a.missing) + " bytes; at most " + std::to_string(body_bytes_max);
   else
     m.body.reserve(a.missing);
+}
+
+void connection::reuse(delivery_ptr d) {
+  if (!d || spare_.size() == spare_max || d->what.body.capacity() > spare_body_max) return;
+  d->what.body.clear();
+  d->what.fault.clear();
+  spare_.push_back(std::move(d));
+}
+
+delivery_ptr connection::fresh_delivery() {
+  if (spare_.empty()) return std::make_unique<delivery>();
+  auto d = std::move(spare_.back());  // the last one is in the processor's cache still
+  spare_.pop_back();
+  return d;
 }
 
 void connection::finish(assembly& a) {
@@ -218,7 +233,7 @@ result<void> connection::take_method(const amqp_frame_t& frame) {
   switch (frame.payload.method.id) {
     case AMQP_BASIC_DELIVER_METHOD: {
       const auto& m = *static_cast<const amqp_basic_deliver_t*>(decoded);
-      auto& d = a.begin<delivery>();
+      auto& d = a.begin(fresh_delivery());
       d.channel = frame.channel;
       d.tag = m.delivery_tag;
       d.redelivered = m.redelivered != 0;

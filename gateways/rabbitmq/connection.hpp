@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateways/rabbitmq/message.hpp"
 #include "gateways/rabbitmq/socket_watch.hpp"
@@ -70,6 +71,9 @@ public:
   /// Null: the queue is empty.
   result<delivery_ptr> get(std::uint16_t channel, const std::string& queue);
 
+  /// A delivery that nobody needs any more: the next one has the room of its texts.
+  void reuse(delivery_ptr d);
+
   result<void> ack(std::uint16_t channel, std::uint64_t tag, bool multiple = false);
   result<void> nack(std::uint16_t channel, std::uint64_t tag, bool multiple, bool requeue);
 
@@ -107,8 +111,8 @@ private:
     bool asked_for = false;  // by get()
 
     template <class Event>
-    Event& begin() {
-      auto& made = *event.emplace<std::unique_ptr<Event>>(std::make_unique<Event>());
+    Event& begin(std::unique_ptr<Event> one = std::make_unique<Event>()) {
+      auto& made = *event.emplace<std::unique_ptr<Event>>(std::move(one));
       into = &made.what;
       missing = 0;
       has_header = asked_for = false;
@@ -122,6 +126,7 @@ private:
   result<void> take_method(const amqp_frame_t& frame);
   void take_header(assembly& a, const amqp_frame_t& frame);
   void finish(assembly& a);
+  delivery_ptr fresh_delivery();
   result<void> answer_of(std::uint16_t channel, const std::string& what);
   error lost(const std::string& why);
   error lost_status(int status);
@@ -135,6 +140,7 @@ private:
   std::array<assembly, channels_max> assemblies_;
   std::deque<broker_event> waiting_;  // came while an answer was awaited; bounded by prefetch and confirm window
   delivery_ptr got_;
+  std::vector<delivery_ptr> spare_;  // see reuse()
   table_builder tables_;
   clock::time_point drained_at_;
   std::string broken_;  // why the connection is lost; empty: it is not

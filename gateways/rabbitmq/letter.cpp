@@ -142,9 +142,9 @@ bridges::dead_letter read_letter(const message& m) {
   l.job_id = text_of(headers, job_id);
   l.traceparent = traceparent_of(m);
   l.type = p.type;
-  if (auto read = read_submission(m); auto* s = std::get_if<submission>(&read)) {
-    if (l.job_id.empty()) l.job_id = s->what.what.job_id.empty() ? s->what.fallback_job_id : s->what.what.job_id;
-    l.type = s->what.what.command_name;
+  if (submission s; !read_submission(m, s)) {
+    if (l.job_id.empty()) l.job_id = s.what.what.job_id.empty() ? s.what.fallback_job_id : s.what.what.job_id;
+    l.type = s.what.what.command_name;
   }
   l.value = m.body;
   if (!from.routing_key.empty()) l.key = from.routing_key;
@@ -174,9 +174,8 @@ result<message> original_of(const message& letter, const std::string& own_user) 
     p.user_id = proven;
     return m;
   }
-  const auto read = read_submission(m);
-  const auto* s = std::get_if<submission>(&read);
-  if (!s || s->what.what.user_id != proven)
+  submission s;
+  if (read_submission(m, s) || s.what.what.user_id != proven)
     return failure(error_code::forbidden, "its sender was proved to be user " + quote(proven) +
                                               ", which a replay cannot prove; that user may send it again");
   return m;

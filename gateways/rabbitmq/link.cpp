@@ -95,6 +95,10 @@ void link::drain(std::chrono::microseconds linger) {
       lost(event.error());
       break;
     }
+    if (!*event && i > 0 && hooks_.caught_up) {
+      hooks_.caught_up();
+      if (!is_up_) break;
+    }
     if (!*event && i > 0 && linger > 0us && connection_->readable_within(linger)) continue;
     if (!*event) {
       watch_->arm();

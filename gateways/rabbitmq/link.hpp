@@ -24,6 +24,8 @@ public:
     std::function<void(broker_event&)> event;
     /// The connection that was up is gone.
     std::function<void(const error&)> down;
+    /// All that had come was handed on: what can be done now must not wait for what comes next. May be empty.
+    std::function<void()> caught_up;
   };
 
   link(kit::context& self, const options& o, const std::string& role, link_metrics& metrics, hooks h);

@@ -86,13 +86,12 @@ std::string traceparent_of(const message& m) {
 }
 
 std::string job_of(const message& m) {
-  auto read = read_submission(m);
-  auto* s = std::get_if<submission>(&read);
-  if (!s) return {};
-  return s->what.what.job_id.empty() ? std::move(s->what.fallback_job_id) : std::move(s->what.what.job_id);
+  submission s;
+  if (read_submission(m, s)) return {};
+  return s.what.what.job_id.empty() ? std::move(s.what.fallback_job_id) : std::move(s.what.what.job_id);
 }
 
-std::variant<submission, refusal> read_submission(const message& m) {
+std::optional<refusal> read_submission(const message& m, submission& into) {
   if (!m.fault.empty()) return poison({error_code::limit_exceeded, m.fault});
   const auto& p = m.properties;
   if (!p.content_encoding.empty() && p.content_encoding != "identity" && p.content_encoding != "utf-8")
@@ -100,17 +99,17 @@ std::variant<submission, refusal> read_submission(const message& m) {
                    "content_encoding " + quote(p.content_encoding) + " is not read here; send the body as it is"});
   unwrapped u;
   if (auto readable = u.read(m); !readable) return poison(std::move(readable.error()));
-  auto c = decode_unchecked_command(u.content_type, u.body);  // the house checks it
-  if (!c) return poison(std::move(c.error()));
+  auto read = decode_unchecked_command(u.content_type, u.body);  // the house checks it
+  if (!read) return poison(std::move(read.error()));
+  auto& c = into.what.what = std::move(*read);
 
-  submission s;
-  s.what.proven_user = p.user_id;
-  const std::string& user = p.user_id.empty() ? c->user_id : p.user_id;
-  if (c->command_name == "submit" && c->job_id.empty()) {
+  into.what.proven_user = p.user_id;
+  const std::string& user = p.user_id.empty() ? c.user_id : p.user_id;
+  if (c.command_name == "submit" && c.job_id.empty()) {
     if (!u.name.empty())
-      s.what.fallback_job_id = derived_job_id(c->tenant, user, std::string(u.name));
-    else if (!c->idempotency_key.empty())
-      s.what.fallback_job_id = derived_job_id(c->tenant, user, "key\n" + c->idempotency_key);
+      into.what.fallback_job_id = derived_job_id(c.tenant, user, std::string(u.name));
+    else if (!c.idempotency_key.empty())
+      into.what.fallback_job_id = derived_job_id(c.tenant, user, "key\n" + c.idempotency_key);
     else
       return refusal{
           "no-identity",
@@ -118,12 +117,11 @@ std::variant<submission, refusal> read_submission(const message& m) {
            "the message has no message_id, job_id or idempotency_key: a repeat of it could not be told from a "
            "new job; set one of them"}};
   }
-  if (p.priority && !names_priority(u.content_type, u.body)) c->priority = from_amqp_priority(*p.priority);
-  if (c->correlation_id.empty() && text_fault(u.correlation_id).empty()) c->correlation_id = u.correlation_id;
-  if (is_traceparent(u.traceparent)) s.what.traceparent = std::move(u.traceparent);
-  s.lane = lane_of(c->tenant, c->job_id.empty() ? s.what.fallback_job_id : c->job_id);
-  s.what.what = std::move(*c);
-  return s;
+  if (p.priority && !names_priority(u.content_type, u.body)) c.priority = from_amqp_priority(*p.priority);
+  if (c.correlation_id.empty() && text_fault(u.correlation_id).empty()) c.correlation_id = u.correlation_id;
+  if (is_traceparent(u.traceparent)) into.what.traceparent = std::move(u.traceparent);
+  into.lane = lane_of(c.tenant, c.job_id.empty() ? into.what.fallback_job_id : c.job_id);
+  return std::nullopt;
 }
 
 }  // namespace horizons::rabbitmq

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <variant>
 
 #include "gateways/bridges/services.hpp"
 #include "gateways/rabbitmq/message.hpp"
@@ -25,8 +25,8 @@ struct refusal {
 /// id, when the command has none, is derived from message_id (or the CloudEvent's source and id, or the idempotency
 /// key): the same message gives the same job, each user's for itself. AMQP's priority counts when the command has none
 /// (9 and 8 are 1, … 1 and 0 are 5), its correlation_id likewise; `user-id`, which the broker checks, is the proven
-/// user.
-std::variant<submission, refusal> read_submission(const message& m);
+/// user. Fills `into`, which must be fresh, in place (it is a dozen texts); nullopt: it is a submission.
+std::optional<refusal> read_submission(const message& m, submission& into);
 
 /// Which job a message is about; empty: it cannot be read.
 std::string job_of(const message& m);

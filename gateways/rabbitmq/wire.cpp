@@ -182,24 +182,25 @@ amqp_basic_properties_t to_wire(const properties& p, table_builder& tables) {
   return out;
 }
 
-properties from_wire(const amqp_basic_properties_t& p) {
-  properties out;
+void from_wire(const amqp_basic_properties_t& p, properties& into) {
   const auto text = [&](amqp_bytes_t from, std::string& to, amqp_flags_t flag) {
-    if (p._flags & flag) to = to_view(from);
+    to = p._flags & flag ? to_view(from) : std::string_view();
   };
-  text(p.content_type, out.content_type, AMQP_BASIC_CONTENT_TYPE_FLAG);
-  text(p.content_encoding, out.content_encoding, AMQP_BASIC_CONTENT_ENCODING_FLAG);
-  text(p.correlation_id, out.correlation_id, AMQP_BASIC_CORRELATION_ID_FLAG);
-  text(p.reply_to, out.reply_to, AMQP_BASIC_REPLY_TO_FLAG);
-  text(p.expiration, out.expiration, AMQP_BASIC_EXPIRATION_FLAG);
-  text(p.message_id, out.message_id, AMQP_BASIC_MESSAGE_ID_FLAG);
-  text(p.type, out.type, AMQP_BASIC_TYPE_FLAG);
-  text(p.user_id, out.user_id, AMQP_BASIC_USER_ID_FLAG);
-  text(p.app_id, out.app_id, AMQP_BASIC_APP_ID_FLAG);
-  if (p._flags & AMQP_BASIC_DELIVERY_MODE_FLAG) out.delivery_mode = p.delivery_mode;
-  if (p._flags & AMQP_BASIC_PRIORITY_FLAG) out.priority = p.priority;
-  if (p._flags & AMQP_BASIC_TIMESTAMP_FLAG) out.timestamp_s = p.timestamp;
-  return out;
+  text(p.content_type, into.content_type, AMQP_BASIC_CONTENT_TYPE_FLAG);
+  text(p.content_encoding, into.content_encoding, AMQP_BASIC_CONTENT_ENCODING_FLAG);
+  text(p.correlation_id, into.correlation_id, AMQP_BASIC_CORRELATION_ID_FLAG);
+  text(p.reply_to, into.reply_to, AMQP_BASIC_REPLY_TO_FLAG);
+  text(p.expiration, into.expiration, AMQP_BASIC_EXPIRATION_FLAG);
+  text(p.message_id, into.message_id, AMQP_BASIC_MESSAGE_ID_FLAG);
+  text(p.type, into.type, AMQP_BASIC_TYPE_FLAG);
+  text(p.user_id, into.user_id, AMQP_BASIC_USER_ID_FLAG);
+  text(p.app_id, into.app_id, AMQP_BASIC_APP_ID_FLAG);
+  into.headers.clear();
+  into.delivery_mode = p._flags & AMQP_BASIC_DELIVERY_MODE_FLAG ? p.delivery_mode : 0;
+  into.priority.reset();
+  if (p._flags & AMQP_BASIC_PRIORITY_FLAG) into.priority = p.priority;
+  into.timestamp_s.reset();
+  if (p._flags & AMQP_BASIC_TIMESTAMP_FLAG) into.timestamp_s = p.timestamp;
 }
 
 }  // namespace horizons::rabbitmq

@@ -38,7 +38,7 @@ result<field_table> read_table(const amqp_table_t& table);
 
 /// The library's view of `p`; valid while `p` and `tables` live.
 amqp_basic_properties_t to_wire(const properties& p, table_builder& tables);
-/// Properties without headers; the headers come from read_table.
-properties from_wire(const amqp_basic_properties_t& p);
+/// All but the headers: those come from read_table. What `into` held is gone, but for the room its texts had.
+void from_wire(const amqp_basic_properties_t& p, properties& into);
 
 }  // namespace horizons::rabbitmq
