@@ -51,21 +51,20 @@ public:
       }
     });
   }
+  /// A machine's speed changes from one second to the next, so both queues are filled first and emptied one right after
+  /// the other, many times.
   void consume(figures& rate) {
-    with_vhost([&](const bare::vhost&, const options& o, const std::string& name) {
-      const auto fill = [&] {
-        bare::publish(o.hosts[0], bare::submission(), consume_count(), window);
-        bare::wait_until_idle();
-      };
-      in_turns(
-          [&] {
-            fill();
-            rate.ours.push_back(source_rate(o, consume_count(), name));
-          },
-          [&] {
-            fill();
-            rate.theirs.push_back(bare::consume(o.hosts[0], "job-submissions", consume_count(), prefetch));
-          });
+    with_vhost([&](const bare::vhost&, const options& mine, const std::string& name) {
+      with_vhost([&](const bare::vhost&, const options& other, const std::string&) {
+        for (int i = 0; i < consume_turns; ++i) {
+          for (const auto* o : {&mine, &other}) bare::publish(o->hosts[0], bare::submission(), consume_count(), window);
+          bare::wait_until_idle();
+          in_turns([&] { rate.ours.push_back(source_rate(mine, consume_count(), name + "-" + std::to_string(i))); },
+                   [&] {
+                     rate.theirs.push_back(bare::consume(other.hosts[0], "job-submissions", consume_count(), prefetch));
+                   });
+        }
+      });
     });
   }
   void latency(figures& ms) {
@@ -85,7 +84,7 @@ public:
   }
 
 private:
-  static constexpr int rate_per_s = 2'000;
+  static constexpr int rate_per_s = 2'000, consume_turns = 3;
   std::size_t consume_count() const { return 3 * count_; }  // the faster direction: a second rather than a third
 
   template <class Ours, class Theirs>
@@ -96,8 +95,7 @@ private:
   }
   template <class F>
   void with_vhost(F&& f) {
-    static int number = 0;
-    const std::string name = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(++number);
+    const std::string name = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(++vhosts);
     const bare::vhost mine(cluster_, name);
     const auto o = options_of(mine.urls, kind_);
     bare::declare_topology(o);
@@ -113,6 +111,7 @@ private:
   const std::size_t count_;
   const int seconds_;
   int turns_ = 0;
+  inline static int vhosts = 0;  // so far: each has a name of its own
   const message sample_ = *to_message(events_of(1)[0], {.node = "bench"}, message_format::json);
 };
 
@@ -181,6 +180,7 @@ int main(int argc, char** argv) {
                                   {"window", window},
                                   {"prefetch", prefetch},
                                   {"publish", "job.events: three queues; persistent, confirmed"},
+                                  {"consume", "both queues filled, then emptied one right after the other; 3 a repeat"},
                                   {"latency", "from the journal (bare: from publish) to a consumer on another node"},
                                   {"measured", "median, ours and peer in turns; brokers on the same cores"}};
   return bench::write_json(json_file, conditions, rows) ? 0 : 1;
