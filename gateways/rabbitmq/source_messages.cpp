@@ -37,8 +37,9 @@ void source_actor::receive(delivery_ptr d) {
 
 bool source_actor::read(const work_ptr& w, submission& into) {
   const auto no = read_submission(w->d->what, into);
-  if (no) refuse(w, no->reason, no->why);
-  return !no;
+  if (!no) return true;
+  refuse(w, no->reason, no->why);
+  return false;
 }
 
 void source_actor::begin(const work_ptr& w) {
@@ -50,7 +51,7 @@ void source_actor::give(const work_ptr& w, submission& what) {
   if (!flow_.open()) return waiting_.push_back(w);  // for an answer to another one
   w->credit = flow_.take(w->d->what.body.size());
   ++w->attempts;
-  services_.handle(std::move(what.what), [answers = answers_, w](result<bridges::handled> r) mutable {
+  services_.handle(std::move(what.what), [answers = answers_, w = w](result<bridges::handled> r) mutable {
     answers->put({std::move(w), std::move(r)});
   });
 }
