@@ -123,6 +123,19 @@ private:
   result<void> login(const endpoint& where);
   result<bool> read_frame(milliseconds wait);  // within a limit of the watch
   result<void> take(const amqp_frame_t& frame);
+  /// One of the calls above, but for `next`. What it may read beside its answer must not wait until the socket speaks
+  /// again, which may be a heartbeat later.
+  class call {
+  public:
+    explicit call(connection& c) : of_(c), limit_(c.watch_, c.options_.answer_max) {}
+    ~call();
+    call(const call&) = delete;
+
+  private:
+    connection& of_;
+    const socket_watch::limit limit_;
+  };
+
   result<void> take_method(const amqp_frame_t& frame);
   void take_header(assembly& a, const amqp_frame_t& frame);
   void finish(assembly& a);

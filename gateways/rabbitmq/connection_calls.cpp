@@ -61,9 +61,15 @@ result<void> connection::answer_of(std::uint16_t channel, const std::string& wha
   return failure(lost(what + ": " + amqp_error_string2(reply.library_error)));
 }
 
+connection::call::~call() {
+  if (!of_.broken_.empty()) return;
+  if (!of_.waiting_.empty() || amqp_frames_enqueued(of_.state_) || amqp_data_in_buffer(of_.state_))
+    of_.watch_.announce();
+}
+
 result<void> connection::open_channel(std::uint16_t channel) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   assemblies_[channel] = {};
   amqp_channel_open(state_, channel);
   return answer_of(channel, "opening channel " + std::to_string(channel));
@@ -71,7 +77,7 @@ result<void> connection::open_channel(std::uint16_t channel) {
 
 void connection::close_channel(std::uint16_t channel) {
   if (!broken_.empty()) return;
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   const auto reply = amqp_channel_close(state_, channel, AMQP_REPLY_SUCCESS);
   if (reply.reply_type != AMQP_RESPONSE_NORMAL) lost("closing channel " + std::to_string(channel));
   // The library has put aside what came before the answer. Numbers begin anew on this channel: a confirm of then would
@@ -95,7 +101,7 @@ void connection::close_channel(std::uint16_t channel) {
 
 result<void> connection::confirm_select(std::uint16_t channel) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   amqp_confirm_select(state_, channel);
   return answer_of(channel, "publisher confirms");
 }
@@ -112,7 +118,7 @@ result<void> connection::reopen_confirming(std::uint16_t channel) {
 
 result<void> connection::prefetch(std::uint16_t channel, std::uint16_t messages) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   amqp_basic_qos(state_, channel, 0, messages, 0);  // per consumer: quorum queues know no other
   return answer_of(channel, "prefetch " + std::to_string(messages));
 }
@@ -120,7 +126,7 @@ result<void> connection::prefetch(std::uint16_t channel, std::uint16_t messages)
 result<void> connection::declare_exchange(std::uint16_t channel, const std::string& name, const std::string& type,
                                           bool durable) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   amqp_exchange_declare(state_, channel, to_bytes(name), to_bytes(type), 0, durable, 0, 0, amqp_empty_table);
   return answer_of(channel, "exchange " + name + " (" + type + (durable ? ", durable" : ", transient") + ")");
 }
@@ -128,7 +134,7 @@ result<void> connection::declare_exchange(std::uint16_t channel, const std::stri
 result<queue_state> connection::declare_queue(std::uint16_t channel, const std::string& name, bool durable,
                                               const field_table& arguments) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   table_builder tables;
   const auto* ok = amqp_queue_declare(state_, channel, to_bytes(name), 0, durable, 0, 0, tables.build(arguments));
   queue_state state;
@@ -141,7 +147,7 @@ result<queue_state> connection::declare_queue(std::uint16_t channel, const std::
 
 result<queue_state> connection::queue_depth(std::uint16_t channel, const std::string& name) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   const auto* ok = amqp_queue_declare(state_, channel, to_bytes(name), 1, 0, 0, 0, amqp_empty_table);
   queue_state state;
   if (ok) state = {ok->message_count, ok->consumer_count};
@@ -153,21 +159,21 @@ result<queue_state> connection::queue_depth(std::uint16_t channel, const std::st
 result<void> connection::bind(std::uint16_t channel, const std::string& queue, const std::string& exchange,
                               const std::string& routing_key) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   amqp_queue_bind(state_, channel, to_bytes(queue), to_bytes(exchange), to_bytes(routing_key), amqp_empty_table);
   return answer_of(channel, "binding queue " + queue + " to " + exchange);
 }
 
 result<void> connection::consume(std::uint16_t channel, const std::string& queue, const std::string& consumer) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   amqp_basic_consume(state_, channel, to_bytes(queue), to_bytes(consumer), 0, 0, 0, amqp_empty_table);
   return answer_of(channel, "consuming " + queue);
 }
 
 result<void> connection::cancel(std::uint16_t channel, const std::string& consumer) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   amqp_basic_cancel(state_, channel, to_bytes(consumer));
   return answer_of(channel, "ending consumer " + consumer);
 }
@@ -175,7 +181,7 @@ result<void> connection::cancel(std::uint16_t channel, const std::string& consum
 result<delivery_ptr> connection::get(std::uint16_t channel, const std::string& queue) {
   if (!broken_.empty()) return failure(lost(broken_));
   const auto end = std::chrono::steady_clock::now() + options_.answer_max;
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   const amqp_rpc_reply_t reply = amqp_basic_get(state_, channel, to_bytes(queue), 0);
   if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
     auto answer = answer_of(channel, "reading queue " + queue);
@@ -207,7 +213,7 @@ result<delivery_ptr> connection::get(std::uint16_t channel, const std::string& q
 
 result<void> connection::ack(std::uint16_t channel, std::uint64_t tag, bool multiple) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   if (const int status = amqp_basic_ack(state_, channel, tag, multiple); status != AMQP_STATUS_OK)
     return failure(lost_status(status));
   return {};
@@ -215,7 +221,7 @@ result<void> connection::ack(std::uint16_t channel, std::uint64_t tag, bool mult
 
 result<void> connection::nack(std::uint16_t channel, std::uint64_t tag, bool multiple, bool requeue) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   if (const int status = amqp_basic_nack(state_, channel, tag, multiple, requeue); status != AMQP_STATUS_OK)
     return failure(lost_status(status));
   return {};
@@ -226,7 +232,7 @@ connection::burst::~burst() { cork(connection_.state_, 0); }
 
 result<void> connection::publish(std::uint16_t channel, const message& m, bool mandatory) {
   if (!broken_.empty()) return failure(lost(broken_));
-  socket_watch::limit limit(watch_, options_.answer_max);
+  const call running(*this);
   if (std::chrono::steady_clock::now() - drained_at_ > drain_every) {
     while (true) {
       auto more = read_frame(0ms);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <utility>
 
 namespace horizons::rabbitmq {
 
@@ -53,13 +54,19 @@ void socket_watch::add(int fd, std::uint32_t events) const {
 }
 
 void socket_watch::watch(int fd) {
+  announced_ = false;
   const std::lock_guard lock(mutex_);
   if (fd_ >= 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd_, nullptr);
   fd_ = fd;
   if (fd_ >= 0) add(fd_, EPOLLONESHOT);  // nothing yet
 }
 
+void socket_watch::announce() {
+  if (!std::exchange(announced_, true)) readable_();
+}
+
 void socket_watch::arm() {
+  announced_ = false;
   const std::lock_guard lock(mutex_);
   if (fd_ < 0) return;
   epoll_event what{};

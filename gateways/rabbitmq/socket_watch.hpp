@@ -23,6 +23,8 @@ public:
 
   void watch(int fd);  // before the owner closes it: watch(-1)
   void arm();          // does not disturb the watch's thread
+  /// For what was read from the socket already: `readable` is called here, once until the next arm().
+  void announce();
 
   /// While it lives the owner is inside a library call that must end within `time`.
   class limit {
@@ -44,7 +46,8 @@ private:
 
   const std::function<void()> readable_;
   const int epoll_fd_, wake_fd_;
-  std::mutex mutex_;  // fd_; held while the socket is cut, so that it cannot be closed meanwhile
+  bool announced_ = false;  // the owner's
+  std::mutex mutex_;        // fd_; held while the socket is cut, so that it cannot be closed meanwhile
   int fd_ = -1;
   std::atomic<bool> stop_{false};
   std::atomic<std::int64_t> deadline_ns_{0};  // steady clock; 0: no call is running

@@ -98,6 +98,28 @@ TEST_F(RabbitmqConnection, WhatAClosedChannelConfirmsIsForgotten) {
   EXPECT_FALSE(*more) << "one publish, one confirm";
 }
 
+/// A call that waits for its answer reads what comes before it: the owner is told, for the socket is empty then.
+TEST_F(RabbitmqConnection, WhatACallReadsBesideItsAnswerIsAnnounced) {
+  {
+    client c(options_);
+    ASSERT_TRUE(c->declare_queue(1, "q", true, {}));
+    ASSERT_TRUE(c.publish(text("", "q", "x")));
+  }
+  int told = 0;
+  socket_watch watch([&] { ++told; });  // never armed: only what is announced counts
+  auto c = connection::open(options_.hosts[0], options_.connection, watch);
+  ASSERT_TRUE(c) << c.error().text;
+  ASSERT_TRUE((*c)->open_channel(1));
+  ASSERT_TRUE((*c)->open_channel(2));
+  ASSERT_TRUE((*c)->consume(1, "q", "me"));
+  ASSERT_TRUE(told > 0 || (*c)->readable_within(10s)) << "the delivery came";
+  ASSERT_TRUE((*c)->queue_depth(2, "q"));
+  EXPECT_EQ(told, 1);
+  const auto event = (*c)->next(0ms);
+  ASSERT_TRUE(event && *event);
+  EXPECT_TRUE(std::holds_alternative<delivery_ptr>(**event));
+}
+
 /// R2: without the capability the consumer would be dead and nobody would know.
 TEST_F(RabbitmqConnection, ADeletedQueueEndsItsConsumerAloud) {
   client c(options_);
