@@ -26,6 +26,30 @@ inline timing median_of(std::vector<double> seconds) {
   return {median, median > 0 ? (seconds.back() - seconds.front()) / median : 0};
 }
 
+/// CPU time of this machine so far, in ticks: all of it, and what a hypervisor gave to others meanwhile (proc(5)). A
+/// run from which much was stolen measures the neighbours.
+struct cpu_time {
+  double all = 0, stolen = 0;
+};
+
+inline cpu_time machine_cpu_time() {
+  std::ifstream file("/proc/stat");
+  std::string cpu;
+  file >> cpu;
+  cpu_time t;
+  double ticks = 0;
+  for (int column = 0; column < 8 && file >> ticks; ++column) {  // the eighth is steal
+    t.all += ticks;
+    t.stolen = ticks;
+  }
+  return t;
+}
+
+inline double stolen_since(const cpu_time& before) {
+  const auto now = machine_cpu_time();
+  return now.all > before.all ? (now.stolen - before.stolen) / (now.all - before.all) : 0;
+}
+
 template <class Call>
 double seconds_of(Call&& call) {
   const auto start = std::chrono::steady_clock::now();
@@ -77,17 +101,20 @@ inline void print(const std::vector<row>& rows) {
 }
 
 /// {"conditions": …, "rows": […]} to `path`; nothing when it is empty. With `part`, of a run that measured a part only,
-/// the other rows that are in the file stay. False, with a line on stderr, when it cannot be written.
+/// the other rows and conditions that are in the file stay. False, with a line on stderr, when it cannot be written.
 inline bool write_json(const std::string& path, const nlohmann::json& conditions, const std::vector<row>& rows,
                        bool part = false) {
   if (path.empty()) return true;
   const auto or_null = [](const std::optional<double>& value) {
     return value ? nlohmann::json(*value) : nlohmann::json();
   };
-  nlohmann::json list = nlohmann::json::array();
+  nlohmann::json list = nlohmann::json::array(), said = nlohmann::json::object();
   if (std::ifstream before(path); part && before)
-    if (auto old = nlohmann::json::parse(before, nullptr, false); old.is_object() && old.contains("rows"))
+    if (auto old = nlohmann::json::parse(before, nullptr, false); old.is_object() && old.contains("rows")) {
       list = std::move(old["rows"]);
+      said = std::move(old["conditions"]);
+    }
+  said.update(conditions);
   for (const auto& r : rows) {
     nlohmann::json made{{"what", r.what},
                         {"unit", r.unit},
@@ -106,7 +133,7 @@ inline bool write_json(const std::string& path, const nlohmann::json& conditions
       *same = std::move(made);
   }
   std::ofstream file(path);
-  file << nlohmann::json{{"conditions", conditions}, {"rows", list}}.dump(2) << "\n";
+  file << nlohmann::json{{"conditions", said}, {"rows", list}}.dump(2) << "\n";
   if (file.flush()) return true;
   std::fprintf(stderr, "cannot write %s\n", path.c_str());
   return false;

@@ -1,7 +1,7 @@
 // The Kafka bridge beside bare librdkafka: the same brokers, records and guarantees, in turns (the latencies at the
 // same time, from the same records).
 //
-//   ./dev services up kafka postgres; eval "$(./dev services env)"
+//   HORIZONS_SERVICES_KAFKA_HEAP_MB=1024 ./dev services up kafka postgres; eval "$(./dev services env)"
 //   build/bench-kafka [--json FILE] [--quick] [--only kafka|postgres|latency|recovery|bridge|bare|recorder]
 //   --only keeps the rows of the other parts that FILE has
 //   bridge, bare: one side of the first row alone, to be profiled; recorder: our side of the PostgreSQL row
@@ -189,6 +189,7 @@ int main(int argc, char** argv) {
   }
   o.node = "bench";
   const std::size_t count = quick ? 50'000 : 400'000;
+  const auto cpu_before = bench::machine_cpu_time();
   const int repeats = quick ? 1 : 3, linger_ms = 5;
   const auto from = bench::bare::unique("in"), to = bench::bare::unique("out");
   if (only != "latency" && only != "recovery" && only != "postgres") {
@@ -288,7 +289,7 @@ int main(int argc, char** argv) {
   }
   const bench::killable_brokers killable;
   if (wanted("recovery") && killable.known()) {
-    const auto found = bench::measure_recovery(o, killable, quick ? 3 : 15);
+    const auto found = bench::measure_recovery(o, killable, quick ? 3 : 10);
     rows.push_back(bench::compare("standstill p50 when a broker is killed", "s", bench::better::lower,
                                   bench::bare::percentile(found.ours, 0.5), "bare librdkafka",
                                   bench::bare::percentile(found.theirs, 0.5), nullptr));
@@ -297,12 +298,14 @@ int main(int argc, char** argv) {
                                   *std::ranges::max_element(found.theirs), "< 5 s"));
   }
   bench::print(rows);
+  std::printf("%.1f %% of the machine's CPU time went to its neighbours\n", 100 * bench::stolen_since(cpu_before));
   const nlohmann::json conditions{
       {"brokers", "3 x Apache Kafka 3.9.2 on this machine, replication 3, acks=all, JVM " + killable.jvm()},
       {"records", count},
       {"partitions", partitions},
       {"linger_ms", linger_ms},
       {"kafka.in_flight_max", in_flight_max},
+      {only.empty() ? "cpu_stolen" : "cpu_stolen, " + only, bench::stolen_since(cpu_before)},
       {"repeats", repeats}};
   return bench::write_json(json_file, conditions, rows, !only.empty()) ? 0 : 1;
 }
