@@ -24,8 +24,10 @@ std::int64_t lock_key(const std::string& schema) {
 
 // An append looks for its few claims by index, however many there are. The plan is made once, often while the tables
 // are still empty: the planner would then read them from end to end, at every append, until they are analysed.
+// A large append's columns of some MiB are unpacked in memory, not in temporary files.
 constexpr const char* writer_settings =
-    "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_bitmapscan = off";
+    "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_bitmapscan = off; "
+    "set work_mem = '32MB'";
 
 /// The claims of an append, by column.
 struct claim_columns {
