@@ -10,6 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr kit::milliseconds stop_max = 3s;
+constexpr kit::milliseconds look_every = 5s;  // at a consumer that gets nothing
 
 }  // namespace
 
@@ -52,6 +53,7 @@ result<void> source_actor::up(connection& c) {
   if (auto open = c.open_channel(consuming); !open) return open;
   auto begun = consume(c);
   if (!begun) topology_.doubt();  // perhaps the queue is gone
+  if (begun) watch_consumer();
   return begun;
 }
 
@@ -90,6 +92,32 @@ void source_actor::consume_again() {
   auto done = topology_.declare(*c);
   if (done) done = consume(*c);
   if (!done) link_->lost(done.error());
+}
+
+/// R2: RabbitMQ 3.10 forgets to say so when an acknowledgement is under way as a quorum queue is deleted. The channel
+/// goes on as if the consumer were there, and breaks when it is cancelled: only a new connection helps.
+void source_actor::watch_consumer() {
+  after(look_every, [](source_actor& me) {
+    auto* c = me.link_->up();
+    if (!c || me.stopping_) return;
+    const auto delivered = me.metrics_->source.delivered.load();
+    if (delivered != std::exchange(me.seen_delivered_, delivered) || me.acks_->open() > 0) {
+      me.kept_waiting_ = false;
+      return me.watch_consumer();
+    }
+    const auto queue = c->queue_depth(declaring, std::string(submissions_queue));
+    if (!queue && queue.error().code != error_code::not_found) return me.link_->lost(queue.error());
+    if (me.is_served(queue)) return me.watch_consumer();
+    ++me.metrics_->consumer_cancels;
+    me.topology_.doubt();
+    me.link_->lost({error_code::unavailable, "the broker has ended the consumer without a word"});
+  });
+}
+
+bool source_actor::is_served(const result<queue_state>& queue) {
+  if (!queue || queue->consumers == 0) return false;
+  const bool waited = std::exchange(kept_waiting_, queue->messages > 0);
+  return !waited || queue->messages == 0;
 }
 
 void source_actor::declare_soon() {

@@ -56,6 +56,9 @@ private:
   void down();
   void take(broker_event& e);
   void consume_again();
+  /// Now and then, while nothing comes: whether anything still could.
+  void watch_consumer();
+  bool is_served(const result<queue_state>& queue);
   void declare_soon();
 
   // -- a message
@@ -103,6 +106,8 @@ private:
   std::uint64_t generation_ = 0;  // of the connection: what belongs to an older one is dropped
   std::string consumer_;
   int consumers_ = 0;
+  std::uint64_t seen_delivered_ = 0;  // when the consumer was last looked at
+  bool kept_waiting_ = false;         // messages were there then, and none came
   bool stopping_ = false, left_ = false;
   lanes<work_ptr> lanes_;
   waiting_room<work_ptr> no_room_;

@@ -1,6 +1,6 @@
 // Stands between a client and a broker and bends the broker's confirms: what a client sees of a broker that lives,
 // answers heartbeats and confirms nothing, of a channel that refuses everything, or of one that confirms while it is
-// being closed. Serves one connection after the other.
+// being closed, or of one that ends consumers without a word. Serves one connection after the other.
 #pragma once
 
 #include <netinet/in.h>
@@ -53,12 +53,14 @@ public:
   void refuse_on(int channel) { refuses_on_ = channel; }
   /// What was published on this channel before it is closed first is confirmed right before the answer to that.
   void confirm_late_on(int channel) { late_on_ = channel; }
+  /// No client hears that its consumer was ended.
+  void keep_cancels() { keeps_cancels_ = true; }
   /// Cuts the connection that is there now.
   void cut() {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto told = ::write(cut_, &one, sizeof one);
   }
-  std::atomic<int> connections{0}, kept{0}, refused{0}, late{0};
+  std::atomic<int> connections{0}, kept{0}, refused{0}, late{0}, cancels{0};
 
 private:
   static sockaddr_in loopback(int port) {
@@ -150,13 +152,15 @@ private:
     return byte(frame, 2) == std::size_t(refuses_on_) || byte(frame, 2) == std::size_t(late_on_);
   }
 
-  /// The complete frames of `waiting`, which is left with the rest. 60.80 is basic.ack, 60.120 basic.nack, 20.41
-  /// channel.close-ok.
+  /// The complete frames of `waiting`, which is left with the rest. 60.30 is basic.cancel, 60.80 basic.ack, 60.120
+  /// basic.nack, 20.41 channel.close-ok.
   std::string bent(std::string& waiting) {
     std::string out;
     for (auto size = frame_size(waiting); size <= waiting.size(); size = frame_size(waiting)) {
       const bool confirm = is_method(waiting, 60, 80);
-      if (confirm && silent_ == connections) {
+      if (keeps_cancels_ && is_method(waiting, 60, 30)) {
+        ++cancels;
+      } else if (confirm && silent_ == connections) {
         ++kept;
       } else if (confirm && byte(waiting, 2) == std::size_t(late_on_) && openings_ == 1) {
         ++late;
@@ -181,6 +185,7 @@ private:
   std::uint16_t port_ = 0;
   std::atomic<int> silent_{0};
   std::atomic<int> refuses_on_{0}, late_on_{0};
+  std::atomic<bool> keeps_cancels_{false};
   int openings_ = 0;  // of that channel, on this connection
   std::string held_;  // confirms that are late
   std::thread thread_;

@@ -236,6 +236,25 @@ TEST_F(RabbitmqBridge, ADeletedQueueIsDeclaredAgain) {
   stop(source_);
 }
 
+/// As RabbitMQ 3.10 does now and then when an acknowledgement is under way.
+TEST_F(RabbitmqBridge, AConsumerThatIsEndedWithoutAWordBeginsAgain) {
+  silent_broker between(options_.hosts[0]);
+  ASSERT_TRUE(between.ok());
+  between.keep_cancels();
+  client c(options_);
+  options_.hosts = {between.address()};
+  start_source();
+  EXPECT_TRUE(c.submit(R"({"agent":"a","job_id":"j1"})"));
+  ASSERT_TRUE(eventually([&] { return house_->applied == 1; }));
+  cluster_->manage("DELETE", "queues/" + vhost_->name() + "/job-submissions");
+  ASSERT_TRUE(eventually([&] { return metrics_->consumer_cancels == 1; }));
+  EXPECT_TRUE(eventually([&] { return c.exists("job-submissions"); }));
+  EXPECT_TRUE(eventually([&] { return c.submit(R"({"agent":"a","job_id":"j2"})"); }));
+  EXPECT_TRUE(eventually([&] { return house_->applied == 2; }));
+  EXPECT_EQ(metrics_->source.connects, 2u);
+  stop(source_);
+}
+
 TEST_F(RabbitmqBridge, CutConnectionsAreMadeAgain) {
   silent_broker between(options_.hosts[0]);
   ASSERT_TRUE(between.ok());
