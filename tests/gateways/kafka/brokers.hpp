@@ -70,7 +70,7 @@ protected:
 
   /// A topic of its own.
   std::string make_topic(int partitions, std::map<std::string, std::string> settings = {}) {
-    const auto name = unique("t");
+    auto name = unique("t");
     auto admin = topic_admin::open(options, 30s);
     EXPECT_TRUE(admin) << admin.error().text;
     auto made = admin->create({name, partitions, 3, std::move(settings)});

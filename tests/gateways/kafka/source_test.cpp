@@ -92,7 +92,7 @@ protected:
   }
   /// A topic that every broker knows: a producer that meets one that does not starts again and may write twice.
   std::string make_topic(int partitions) {
-    const auto topic = with_brokers::make_topic(partitions);
+    auto topic = with_brokers::make_topic(partitions);
     for (const auto& broker : options.brokers) {
       auto alone = options;
       alone.brokers = {broker};
@@ -330,6 +330,7 @@ TEST_F(kafka_source, AnotherJournalsPartitionsAreNotReadUntilAdopted) {
 TEST_F(kafka_source, AdoptsFromATime) {
   const auto topic = make_topic(1);
   std::vector<record_ptr> records;
+  records.reserve(10);
   for (int i = 0; i < 10; ++i)
     records.push_back(
         std::make_shared<const record>(record{"j", order_json("j", i), {}, wall_now() - std::chrono::hours(10 - i)}));
