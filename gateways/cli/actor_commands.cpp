@@ -81,7 +81,9 @@ bool is_settled(const std::string& order, bool comes_back, const json& before, c
   text = state + (waiting ? ", " + std::to_string(waiting) + " messages wait" : "");
   if (order == "drain" && !comes_back) return waiting == 0;
   const bool is_new = now->value("restarts", 0) != before.value("restarts", 0);
-  return (is_new && (state == "running" || state == "draining")) || state == "backoff";
+  // A temporary child's supervisor forgets it a moment after its end.
+  return (is_new && (state == "running" || state == "draining")) ||
+         (state == "backoff" && !before.value("temporary", false));
 }
 
 int give_order(const client_options& o, const std::string& order, const std::string& path, const std::string& then) {
@@ -124,10 +126,11 @@ int top(const client_options& o, double interval_s) {
     into = std::move(*object);
     return done;
   };
-  json before, now;
+  json before;
   if (const int status = read(before); status != done) return status;
   for (;;) {
     std::this_thread::sleep_for(std::chrono::duration<double>(interval_s));
+    json now;
     if (const int status = read(now); status != done) return status;
     const auto rated = with_rates(before, now);
     if (o.json)
