@@ -1,6 +1,6 @@
 // The job table: a projection of the journal for lists and for finding unfinished jobs at start. Everything in it can
-// be rebuilt: changes are folded in memory and written together, late and without waiting for the disk, with the
-// journal position they stand at. Readers see what is in memory.
+// be rebuilt: changes are folded in memory and written late, in pieces and without waiting for the disk, the last
+// piece with the journal position that all of them reach. Readers see what is in memory.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The one statement that stores a planned append: all its rows, columns as arrays, and the check that they were new.
+// The one statement that stores a planned append: all its rows, several as arrays of their columns. It stores nothing
+// when the head has moved or when a unique index finds something stored already.
 #pragma once
 
 #include <optional>
