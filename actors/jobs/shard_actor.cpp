@@ -10,7 +10,7 @@ namespace horizons::jobs {
 namespace {
 
 constexpr milliseconds revival_delay{200};  // a job whose actor fails again and again must not keep the node busy
-constexpr std::size_t newborn_max = 64;     // of a shard: their first events, some 1.5 KiB, so that no start reads them
+constexpr std::size_t newborn_max = 256;    // of a shard: their first events, some 1.5 KiB, so that no start reads them
 
 /// Makes jobs durable, and starts a job's actor when there is something for it to do: a million that only wait for
 /// their turn are rows and a place in the scheduler's line.

@@ -14,15 +14,33 @@ namespace horizons::journal {
 
 namespace {
 
-struct job_key_hash {
-  std::size_t operator()(const job_key& k) const {
-    return std::hash<std::string>()(k.first) * 31 + std::hash<std::string>()(k.second);
+using job_name = std::pair<std::string_view, std::string_view>;  // tenant, job
+
+struct job_name_hash {
+  using is_transparent = void;
+  std::size_t operator()(const auto& name) const {
+    const std::hash<std::string_view> hash;
+    return hash(name.first) * 31 + hash(name.second);
   }
+};
+struct job_name_equal {
+  using is_transparent = void;
+  bool operator()(const auto& a, const auto& b) const { return a.second == b.second && a.first == b.first; }
+};
+
+/// Positions of its events, and the claim on its name.
+struct job_entry {
+  std::vector<std::uint64_t> positions;
+  struct claim {
+    std::string user_id, idempotency_key, digest;
+  };
+  std::optional<claim> claimed;
 };
 
 }  // namespace
 
 /// The tables of one journal. Positions are places in `events` plus one. Changes not yet synced can be undone.
+/// What grows is in small parts: making one large table larger would hold a commit back for as long as that takes.
 class memory_data {
 public:
   std::mutex mutex;
@@ -33,56 +51,85 @@ public:
   bool torn = false;
   memory_faults faults;
 
-  std::deque<event> events;  // a vector's growth would hold a commit back for as long as moving them all takes
-  std::size_t synced = 0;    // events readers may see
-  std::unordered_map<ulid_bytes, std::uint64_t, ulid_hash> by_id;
-  std::unordered_map<job_key, std::vector<std::uint64_t>, job_key_hash> by_job;
-  std::map<job_key, identity_claim> claims;
+  std::deque<event> events;
+  std::size_t synced = 0;                                                           // events readers may see
+  std::array<std::unordered_map<ulid_bytes, std::uint64_t, ulid_hash>, 256> by_id;  // by the last byte
+  std::array<std::unordered_map<job_key, job_entry, job_name_hash, job_name_equal>, shard_count> jobs;
   std::map<std::tuple<std::string, std::string, std::string>, std::string> keys;  // tenant, user, key -> job
   std::map<std::string, source_progress, std::less<>> sources;
   std::array<std::uint64_t, shard_count> epochs{};
-  std::vector<std::function<void()>> undo;
 
-  void undo_to(std::size_t mark) {
-    for (; undo.size() > mark; undo.pop_back()) undo.back()();
+  /// As far as a change can be undone to.
+  struct mark {
+    std::size_t events = 0, claims = 0, sources = 0;
+  };
+  mark here() const { return {events.size(), new_claims.size(), old_sources.size()}; }
+
+  void undo_to(mark m) {
+    for (; events.size() > m.events; events.pop_back()) {
+      const event& last = events.back();
+      const auto id_bytes = bytes_of_ulid(last.event_id);
+      by_id[id_bytes.back()].erase(id_bytes);
+      if (last.job_id.empty()) continue;
+      find(last.tenant, last.job_id)->positions.pop_back();
+      forget_if_empty({last.tenant, last.job_id});
+    }
+    for (; new_claims.size() > m.claims; new_claims.pop_back()) {
+      const auto& name = new_claims.back();
+      auto& claimed = find(name.first, name.second)->claimed;
+      if (!claimed->idempotency_key.empty()) keys.erase({name.first, claimed->user_id, claimed->idempotency_key});
+      claimed.reset();
+      forget_if_empty(name);
+    }
+    for (; old_sources.size() > m.sources; old_sources.pop_back()) {
+      auto& [name, old] = old_sources.back();
+      if (old)
+        sources.insert_or_assign(name, *old);
+      else
+        sources.erase(name);
+    }
   }
 
-  void put(const event& e, const ulid_bytes& id_bytes) {
+  void commit() {
+    new_claims.clear();
+    old_sources.clear();
+    synced = events.size();
+  }
+
+  const job_entry* find(std::string_view tenant, std::string_view job_id) const {
+    const auto& part = jobs[shard_of(tenant, job_id)];
+    const auto at = part.find(job_name{tenant, job_id});
+    return at == part.end() ? nullptr : &at->second;
+  }
+  job_entry* find(std::string_view tenant, std::string_view job_id) {
+    return const_cast<job_entry*>(std::as_const(*this).find(tenant, job_id));
+  }
+
+  void put(const event& e, const ulid_bytes& id_bytes, job_entry* job) {
     const std::uint64_t position = events.size() + 1;
     events.push_back(e);
     events.back().position = position;
-    by_id.emplace(id_bytes, position);
-    if (!e.job_id.empty()) by_job[{e.tenant, e.job_id}].push_back(position);
-    undo.emplace_back([this, id_bytes] {
-      const event& last = events.back();
-      if (!last.job_id.empty()) {
-        auto job = by_job.find({last.tenant, last.job_id});
-        job->second.pop_back();
-        if (job->second.empty()) by_job.erase(job);
-      }
-      by_id.erase(id_bytes);
-      events.pop_back();
-    });
+    by_id[id_bytes.back()].emplace(id_bytes, position);
+    if (e.job_id.empty()) return;
+    auto& positions = (job ? *job : jobs[shard_of(e.tenant, e.job_id)][{e.tenant, e.job_id}]).positions;
+    if (positions.empty()) positions.reserve(usual_events);
+    positions.push_back(position);
   }
 
-  bool has_sequence(const event& e) const {
-    if (e.sequence == 0) return false;
-    const auto job = by_job.find({e.tenant, e.job_id});
-    if (job == by_job.end()) return false;
-    for (auto p = job->second.rbegin(); p != job->second.rend(); ++p) {  // newest first: a job's sequence grows
-      const auto sequence = events[*p - 1].sequence;
-      if (sequence == e.sequence) return true;
-    }
+  bool has_sequence(const event& e, const job_entry* job) const {
+    if (e.sequence == 0 || !job) return false;
+    for (auto p = job->positions.rbegin(); p != job->positions.rend(); ++p)  // newest first: a job's sequence grows
+      if (events[*p - 1].sequence == e.sequence) return true;
     return false;
   }
 
   /// The standing claim in the way of `c`, or none; `same`: this very claim stands.
   std::optional<claimed_by> standing(const identity_claim& c, bool& same) const {
     same = false;
-    if (auto at = claims.find({c.tenant, c.job_id}); at != claims.end()) {
-      const auto& old = at->second;
+    if (const auto* job = find(c.tenant, c.job_id); job && job->claimed) {
+      const auto& old = *job->claimed;
       same = old.digest == c.digest && old.user_id == c.user_id && old.idempotency_key == c.idempotency_key;
-      return claimed_by{old.job_id, old.digest};
+      return claimed_by{c.job_id, old.digest};
     }
     return by_key(c.tenant, c.user_id, c.idempotency_key);
   }
@@ -91,16 +138,13 @@ public:
     if (key.empty()) return {};
     const auto at = keys.find({std::string(tenant), std::string(user), std::string(key)});
     if (at == keys.end()) return {};
-    return claimed_by{at->second, claims.at({std::string(tenant), at->second}).digest};
+    return claimed_by{at->second, find(tenant, at->second)->claimed->digest};
   }
 
   void put_claim(const identity_claim& c) {
-    claims.emplace(job_key{c.tenant, c.job_id}, c);
+    jobs[shard_of(c.tenant, c.job_id)][{c.tenant, c.job_id}].claimed = {c.user_id, c.idempotency_key, c.digest};
     if (!c.idempotency_key.empty()) keys.emplace(std::tuple{c.tenant, c.user_id, c.idempotency_key}, c.job_id);
-    undo.emplace_back([this, c] {
-      claims.erase({c.tenant, c.job_id});
-      if (!c.idempotency_key.empty()) keys.erase({c.tenant, c.user_id, c.idempotency_key});
-    });
+    new_claims.emplace_back(c.tenant, c.job_id);
   }
 
   std::optional<source_progress> source(const std::string& name) const {
@@ -109,12 +153,7 @@ public:
   }
 
   void put_source(const std::string& name, const source_progress& progress) {
-    undo.emplace_back([this, name, old = source(name)] {
-      if (old)
-        sources.insert_or_assign(name, *old);
-      else
-        sources.erase(name);
-    });
+    old_sources.emplace_back(name, source(name));
     sources.insert_or_assign(name, progress);
   }
 
@@ -122,9 +161,9 @@ public:
     if (auto ok = admit(b); !ok) return failure(std::move(ok.error()));
     if (!marks_alone(b) && b.epoch < epochs[b.shard]) return failure(fenced_error(b.shard, b.epoch, epochs[b.shard]));
     if (auto ok = moved.check(b.marks).value(); !ok) return failure(std::move(ok.error()));
-    const auto mark = undo.size();
+    const auto before = here();
     const auto refuse = [&](result<append_outcome> answer) {
-      undo_to(mark);
+      undo_to(before);
       return answer;
     };
     std::optional<claimed_by> repeated;  // see the SQLite store: a repeat brings no new event
@@ -142,18 +181,32 @@ public:
     outcome.positions.reserve(b.events.size());
     for (const event& e : b.events) {
       const auto id_bytes = bytes_of_ulid(e.event_id);
-      if (auto at = by_id.find(id_bytes); at != by_id.end()) {
+      const auto& ids = by_id[id_bytes.back()];
+      if (auto at = ids.find(id_bytes); at != ids.end()) {
         outcome.positions.push_back(at->second);
         continue;
       }
       if (repeated) return refuse(append_outcome{{}, std::move(repeated)});
-      if (has_sequence(e)) return refuse(failure(sequence_error(e)));
-      put(e, id_bytes);
+      auto* job = e.job_id.empty() ? nullptr : find(e.tenant, e.job_id);
+      if (has_sequence(e, job)) return refuse(failure(sequence_error(e)));
+      put(e, id_bytes, job);
       outcome.positions.push_back(events.size());
     }
     if (auto ok = moved.apply(b.marks); !ok) return refuse(failure(std::move(ok.error())));
     return outcome;
   }
+
+private:
+  static constexpr std::size_t usual_events = 4;  // of a job: submitted, queued, running, completed
+
+  void forget_if_empty(const job_key& name) {
+    auto& part = jobs[shard_of(name.first, name.second)];
+    const auto at = part.find(name);
+    if (at != part.end() && at->second.positions.empty() && !at->second.claimed) part.erase(at);
+  }
+
+  std::vector<job_key> new_claims;                                                  // since the last sync
+  std::vector<std::pair<std::string, std::optional<source_progress>>> old_sources;  // as they were
 };
 
 namespace {
@@ -210,8 +263,7 @@ public:
       lock.lock();
       if (auto ok = may_write(); !ok) return failure(error_code::timed_out, ok.error().text);
     }
-    d.undo.clear();
-    d.synced = d.events.size();
+    d.commit();
     if (fault == memory_fault::answer_lost)
       return failure(error_code::timed_out, "journal in memory: the outcome of the append is unknown: no answer");
     return outcomes;
@@ -242,10 +294,10 @@ public:
       return found.size() < limit;
     };
     if (!filter.job_id.empty() && !filter.tenant.empty()) {
-      const auto job = d.by_job.find({filter.tenant, filter.job_id});
-      if (job == d.by_job.end()) return found;
-      for (auto p = std::ranges::upper_bound(job->second, filter.after_position); p != job->second.end() && *p < end;
-           ++p)
+      const auto* job = d.find(filter.tenant, filter.job_id);
+      if (!job) return found;
+      for (auto p = std::ranges::upper_bound(job->positions, filter.after_position);
+           p != job->positions.end() && *p < end; ++p)
         if (!take(*p)) break;
       return found;
     }
@@ -344,7 +396,7 @@ void memory_journal::set_faults(memory_faults faults) {
 
 void memory_journal::crash() {
   const std::lock_guard lock(data_->mutex);
-  data_->undo_to(0);
+  data_->undo_to({.events = data_->synced});
   data_->torn = false;
   data_->owner.reset();
   ++data_->incarnation;
