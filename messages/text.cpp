@@ -1,5 +1,6 @@
 #include "messages/text.hpp"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -97,11 +98,19 @@ std::string number_text(double value) {
 }
 
 bool is_name(std::string_view text) {
-  const auto plain = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
-  if (text.empty() || text.size() > 64 || !plain(text[0])) return false;
-  for (const char c : text)
-    if (!plain(c) && c != '.' && c != '_' && c != '-') return false;
-  return true;
+  enum kind : std::uint8_t { neither, inside, anywhere };
+  static constexpr auto kinds = [] {
+    std::array<kind, 256> table{};
+    for (const char c : {'.', '_', '-'}) table[static_cast<unsigned char>(c)] = inside;
+    for (char c = '0'; c <= '9'; ++c) table[static_cast<unsigned char>(c)] = anywhere;
+    for (char c = 'A'; c <= 'Z'; ++c) table[static_cast<unsigned char>(c)] = anywhere;
+    for (char c = 'a'; c <= 'z'; ++c) table[static_cast<unsigned char>(c)] = anywhere;
+    return table;
+  }();
+  if (text.empty() || text.size() > 64 || kinds[static_cast<unsigned char>(text[0])] != anywhere) return false;
+  bool all = true;
+  for (const char c : text) all &= kinds[static_cast<unsigned char>(c)] != neither;
+  return all;
 }
 
 }  // namespace horizons

@@ -48,6 +48,11 @@ public:
     const char* from = text.data();
     const char* const end = from + text.size();
     while (from != end) {
+      for (std::uint64_t word; end - from >= 8; from += 8, p += 8) {
+        std::memcpy(&word, from, 8);
+        if (has_escape(word)) break;
+        std::memcpy(p, &word, 8);
+      }
       const char* run = from;
       while (run != end && escapes[static_cast<unsigned char>(*run)] == 0) ++run;
       const auto length = static_cast<std::size_t>(run - from);
@@ -104,6 +109,14 @@ private:
   void number(Integer value) {
     char* const first = out_.room(24);
     out_.advance(static_cast<std::size_t>(std::to_chars(first, first + 24, value).ptr - first));
+  }
+
+  /// Whether one of eight bytes does not stand for itself (Anderson, Bit Twiddling Hacks, "Determine if a word has a
+  /// byte less than n").
+  static constexpr bool has_escape(std::uint64_t word) {
+    constexpr std::uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    const auto below = [](std::uint64_t x, std::uint64_t n) { return (x - ones * n) & ~x; };
+    return ((below(word, 0x20) | below(word ^ ones * '"', 1) | below(word ^ ones * '\\', 1)) & tops) != 0;
   }
 
   /// 0: stands for itself; 'u': \u00XX; else the letter after the backslash.

@@ -143,6 +143,17 @@ TEST(json, bad_events_say_where_and_why) {
   }
 }
 
+TEST(json, every_byte_is_escaped_wherever_it_stands) {
+  for (int byte = 1; byte < 0x80; ++byte)
+    for (std::size_t size = 1; size <= 20; ++size)
+      for (std::size_t place = 0; place < size; ++place) {
+        std::string text(size, 'x');
+        text[place] = static_cast<char>(byte);
+        if (place > 0) text[place - 1] = '\x7f';
+        ASSERT_EQ(json_text(text), json(text).dump()) << byte << " at " << place << " of " << size;
+      }
+}
+
 TEST(json, limits_hold) {
   const auto code_of = [](const std::string& text) {
     const auto read = parse_json(text);
