@@ -21,7 +21,7 @@ constexpr std::size_t read_below = 1'500;  // events held: below this the next p
 constexpr std::uint64_t mark_events = 5'000;
 constexpr milliseconds mark_every = 200ms, journal_max = 10s, retry_after = 500ms;
 constexpr milliseconds confirms_at_end_max = 2s, mark_at_end_max = 2s;  // a supervisor gives 5 s
-constexpr milliseconds watch_confirms_every = 100ms;
+constexpr milliseconds watch_confirms_every = 100ms, warn_of_returns_every = 60s;
 constexpr int burst_max = 128;  // messages; then the confirms that have come are read
 
 class relay_actor : public guarded_state<relay_actor> {
@@ -172,10 +172,20 @@ private:
     } else if (const auto* closed = std::get_if<channel_closed>(&e)) {
       topology_.doubt();  // 404: an exchange is gone
       return link_->lost(to_error(*closed));
-    } else if (std::holds_alternative<returned_ptr>(e)) {
-      ++metrics_->relay.returned;
+    } else if (const auto* back = std::get_if<returned_ptr>(&e)) {
+      came_back(**back);
     }
     if (!pumping_) pump();
+  }
+
+  /// Somebody has removed the queues, or what bound them. Nothing is lost: journal and Kafka have it all.
+  void came_back(const returned& r) {
+    ++metrics_->relay.returned;
+    if (self_.now() < warn_again_) return;
+    warn_again_ = self_.now() + warn_of_returns_every;
+    log::warn(
+        "rabbitmq: no queue takes an event; bind one to its exchange; the usual ones come with the next connection",
+        {{"path", self_.path()}, {"exchange", r.what.exchange}, {"event", r.what.properties.message_id}});
   }
 
   void settle(const confirmed& c) {
@@ -215,7 +225,8 @@ private:
         mark_soon();
         continue;
       }
-      if (auto done = c.publish(publishing, *m, false); !done) return failure(std::move(done.error()));
+      const bool mandatory = m->exchange == events_exchange;  // a notification may have no reader
+      if (auto done = c.publish(publishing, *m, mandatory); !done) return failure(std::move(done.error()));
       flow_->sent(now);
       ++sent;
     }
@@ -282,6 +293,7 @@ private:
   std::uint64_t epoch_ = 0, marked_to_ = 0;
   bool live_ = false, reading_ = false, marking_ = false, marking_soon_ = false;
   confirm_patience patience_{options_.confirm_max};
+  kit::instant warn_again_{};
   bool pumping_ = false, resuming_ = false, stopping_ = false, left_ = false;
   std::string journal_fault_;
 };

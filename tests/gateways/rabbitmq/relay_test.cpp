@@ -76,6 +76,23 @@ TEST_F(RabbitmqBridge, AStoppedRelayHasItsConfirms) {
   EXPECT_EQ(house_->progress(std::string(relay_source)).next, published + 1);
 }
 
+/// An operator has removed every queue of events: that is said, and the relay goes on.
+TEST_F(RabbitmqBridge, EventsThatNoQueueTakesComeBack) {
+  start_relay();
+  client c(options_);
+  ASSERT_TRUE(house_->append(progress_events(*house_, "j", 1, 10)));
+  ASSERT_TRUE(eventually([&] { return metrics_->relay_position == 10; }));
+  EXPECT_EQ(metrics_->relay.returned, 0u);
+  for (const char* queue : {"job-events-api", "job-events-audit", "websocket-broadcast"})
+    cluster_->manage("DELETE", "queues/" + vhost_->name() + "/" + queue);
+  auto later = progress_events(*house_, "j", 11, 20);
+  later.push_back(house_->event_of("j", notification_sent{"01JD0000000000000000000000", "inbox", "done"}));
+  ASSERT_TRUE(house_->append(std::move(later)));
+  ASSERT_TRUE(eventually([&] { return metrics_->relay_position == 21; }));
+  EXPECT_EQ(metrics_->relay.returned, 10u);  // the notification is one that nobody need read
+  stop(relay_);
+}
+
 TEST_F(RabbitmqBridge, ABrokerThatConfirmsNothingIsLeft) {
   silent_broker between(options_.hosts[0]);
   ASSERT_TRUE(between.ok());
