@@ -1,6 +1,6 @@
 // One connection to one broker over rabbitmq-c, owned by one thread (R3). Calls block, but never for ever: the watch
-// cuts the socket of a broker that does not answer (R1). Every error of `unavailable` or `timed_out` means that the
-// connection is lost and must be dropped; the others leave it usable.
+// cuts the socket of a broker that does not answer (R1). After an error that ends_connection() it must be dropped; the
+// others leave it usable.
 #pragma once
 
 #include <amqp.h>
@@ -28,6 +28,11 @@ struct connection_options {
   milliseconds answer_max{10'000};  // one question to the broker, or one write that it does not read
   std::string name = "horizons";    // shown in the management interface
 };
+
+/// Whether `e`, of a call on a connection, means that it is gone; else the broker refused and the connection is good.
+inline bool ends_connection(const error& e) {
+  return e.code == error_code::unavailable || e.code == error_code::timed_out;
+}
 
 struct queue_state {
   std::uint32_t messages = 0, consumers = 0;

@@ -40,7 +40,7 @@ bridges::bridge_health source_actor::how() const {
   if (!topology_.fault().empty()) return {true, topology_.fault()};
   if (!no_room_.empty())
     return {true, "the queue of jobs is full: submissions wait in " + std::string(submissions_queue)};
-  return {true, link_->state()};
+  return {true, look_fault_.empty() ? link_->state() : look_fault_};
 }
 
 // -- the connection ---------------------------------------------------------------------------------------------------
@@ -67,6 +67,7 @@ result<void> source_actor::consume(connection& c) {
 /// and is found when the message comes again.
 void source_actor::down() {
   ++generation_;
+  look_fault_.clear();
   acks_->clear();
   lanes_.clear();
   no_room_ = {};
@@ -105,13 +106,24 @@ void source_actor::watch_consumer() {
       me.kept_waiting_ = false;
       return me.watch_consumer();
     }
-    const auto queue = c->queue_depth(declaring, std::string(submissions_queue));
-    if (!queue && queue.error().code != error_code::not_found) return me.link_->lost(queue.error());
-    if (me.is_served(queue)) return me.watch_consumer();
-    ++me.metrics_->consumer_cancels;
-    me.topology_.doubt();
-    me.link_->lost({error_code::unavailable, "the broker has ended the consumer without a word"});
+    me.look(*c);
   });
+}
+
+void source_actor::look(connection& c) {
+  const auto queue = c.queue_depth(declaring, std::string(submissions_queue));
+  if (!queue && ends_connection(queue.error())) return link_->lost(queue.error());
+  if (!queue && queue.error().code != error_code::not_found) {  // it says nothing about our consumer
+    if (look_fault_ != queue.error().text) log::warn("rabbitmq: " + queue.error().text, {{"path", self_.path()}});
+    look_fault_ = queue.error().text;
+    if (auto open = c.open_channel(declaring); !open) return link_->lost(open.error());
+    return watch_consumer();
+  }
+  look_fault_.clear();
+  if (is_served(queue)) return watch_consumer();
+  ++metrics_->consumer_cancels;
+  topology_.doubt();
+  link_->lost({error_code::unavailable, "the broker has ended the consumer without a word"});
 }
 
 bool source_actor::is_served(const result<queue_state>& queue) {

@@ -58,6 +58,7 @@ private:
   void consume_again();
   /// Now and then, while nothing comes: whether anything still could.
   void watch_consumer();
+  void look(connection& c);
   bool is_served(const result<queue_state>& queue);
   void declare_soon();
 
@@ -106,6 +107,7 @@ private:
   std::uint64_t generation_ = 0;  // of the connection: what belongs to an older one is dropped
   std::string consumer_;
   int consumers_ = 0;
+  std::string look_fault_;            // why the broker does not let us look at the queue; empty: it does
   std::uint64_t seen_delivered_ = 0;  // when the consumer was last looked at
   bool kept_waiting_ = false;         // messages were there then, and none came
   bool stopping_ = false, left_ = false;

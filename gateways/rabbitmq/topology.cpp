@@ -51,7 +51,7 @@ topology_plan plan_topology(const options& o) {
 result<declared> declare(connection& c, std::uint16_t channel, const options& o) {
   declared out;
   const auto refused = [&](error why, bool ours) -> result<void> {  // a refusal closed the channel
-    if (why.code == error_code::unavailable) return failure(std::move(why));
+    if (ends_connection(why)) return failure(std::move(why));
     out.refused.push_back(std::move(why.text));
     out.usable &= !ours;
     return c.open_channel(channel);

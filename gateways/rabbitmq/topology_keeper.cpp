@@ -29,7 +29,7 @@ result<void> topology_keeper::look(connection& c) {
       metrics_.set_depth(q.name, state->messages);
       continue;
     }
-    if (state.error().code == error_code::unavailable) return failure(std::move(state.error()));
+    if (ends_connection(state.error())) return failure(std::move(state.error()));
     missing |= state.error().code == error_code::not_found;
     if (auto open = c.open_channel(channel_); !open) return open;
   }

@@ -1,4 +1,6 @@
 // Submissions from a real broker to a small house.
+#include <amqp_tcp_socket.h>
+
 #include <map>
 #include <mutex>
 
@@ -251,6 +253,56 @@ TEST_F(RabbitmqBridge, AConsumerThatIsEndedWithoutAWordBeginsAgain) {
   EXPECT_TRUE(eventually([&] { return c.exists("job-submissions"); }));
   EXPECT_TRUE(eventually([&] { return c.submit(R"({"agent":"a","job_id":"j2"})"); }));
   EXPECT_TRUE(eventually([&] { return house_->applied == 2; }));
+  EXPECT_EQ(metrics_->source.connects, 2u);
+  stop(source_);
+}
+
+/// Somebody whose exclusive queue has the name of ours: RabbitMQ then says 405 to everybody else.
+class squatter {
+public:
+  explicit squatter(const endpoint& e) {
+    auto* socket = amqp_tcp_socket_new(state_);
+    ok_ = amqp_socket_open(socket, e.host.c_str(), e.port) == AMQP_STATUS_OK &&
+          amqp_login(state_, e.vhost.c_str(), 0, AMQP_DEFAULT_FRAME_SIZE, 0, AMQP_SASL_METHOD_PLAIN, e.user.c_str(),
+                     e.password.c_str())
+                  .reply_type == AMQP_RESPONSE_NORMAL &&
+          amqp_channel_open(state_, 1);
+  }
+  ~squatter() { amqp_destroy_connection(state_); }
+  squatter(const squatter&) = delete;
+
+  bool move_in(std::string_view queue) {
+    return ok_ && amqp_queue_delete(state_, 1, to_bytes(queue), 0, 0) &&
+           amqp_queue_declare(state_, 1, to_bytes(queue), 0, 0, 1, 0, amqp_empty_table);
+  }
+  bool move_out(std::string_view queue) { return ok_ && amqp_queue_delete(state_, 1, to_bytes(queue), 0, 0); }
+
+private:
+  amqp_connection_state_t state_ = amqp_new_connection();
+  bool ok_ = false;
+};
+
+TEST_F(RabbitmqBridge, ALookThatIsRefusedIsNoLostConnection) {
+  silent_broker between(options_.hosts[0]);
+  ASSERT_TRUE(between.ok());
+  between.keep_cancels();  // else the source would not need to look
+  squatter other(options_.hosts[0]);
+  client c(options_);
+  options_.hosts = {between.address()};
+  start_source();
+  ASSERT_TRUE(other.move_in(submissions_queue));
+  const auto state = [&] {
+    const auto how = house_->system.ask(source_, health{}, 5s);
+    return how ? how->state : how.error().text;
+  };
+  ASSERT_TRUE(eventually([&] { return state().find("RESOURCE_LOCKED") != std::string::npos; })) << state();
+  EXPECT_EQ(metrics_->source.losses, 0u);
+  ASSERT_TRUE(other.move_out(submissions_queue));  // now it is not there: its consumer cannot be
+  ASSERT_TRUE(eventually([&] { return metrics_->consumer_cancels == 1; }));
+  EXPECT_TRUE(eventually([&] { return c.exists("job-submissions"); }));
+  EXPECT_TRUE(eventually([&] { return c.submit(R"({"agent":"a","job_id":"j"})"); }));
+  EXPECT_TRUE(eventually([&] { return house_->applied == 1; }));
+  EXPECT_EQ(state(), "up");
   EXPECT_EQ(metrics_->source.connects, 2u);
   stop(source_);
 }
