@@ -15,7 +15,8 @@ public:
   /// They leave when half of the prefetch is finished (a fifth costs 7 % of the rate on a quorum queue, which sends
   /// each time as much as it was given room for), or
   static constexpr std::size_t per_prefetch = 2;
-  static constexpr kit::milliseconds leave_after{5};  // so long after the first
+  /// so long after the first; a stream that fills half of 1,000 within this time gets by with one for each half.
+  static constexpr kit::milliseconds leave_after{20};
 
   acknowledgements(kit::context& self, link& l, std::uint16_t channel, std::size_t prefetch, link_metrics& m)
       : self_(self), link_(l), channel_(channel), prefetch_(prefetch), metrics_(m) {}
@@ -23,19 +24,19 @@ public:
   /// False: see delivery_ledger.
   bool delivered(std::uint64_t tag) {
     const bool in_order = ledger_.delivered(tag);
-    metrics_.unacked = ledger_.open();
+    show();
     return in_order;
   }
   void finished(std::uint64_t tag) {
     ledger_.finished(tag);
-    metrics_.unacked = ledger_.open();
+    show();
     if (ledger_.ready() * per_prefetch >= prefetch_) return flush();
     flush_later();
   }
   /// Given back or rejected instead.
   bool withdrawn(std::uint64_t tag) {
     const bool was_open = ledger_.withdrawn(tag);
-    metrics_.unacked = ledger_.open();
+    show();
     return was_open;
   }
   /// All that is finished, now.
@@ -50,11 +51,12 @@ public:
   /// The connection is gone.
   void clear() {
     ledger_.clear();
-    metrics_.unacked = 0;
+    show();
   }
   std::size_t open() const { return ledger_.open(); }
 
 private:
+  void show() { metrics_.unacked.store(ledger_.open(), std::memory_order_relaxed); }
   /// For what comes too slowly to fill a frame: one that left meanwhile puts it off.
   void flush_later() {
     if (std::exchange(waiting_, true)) return;

@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -142,10 +141,12 @@ result<std::optional<broker_event>> connection::next(milliseconds wait) {
   return event;
 }
 
-bool connection::readable_within(std::chrono::microseconds wait) const {
-  pollfd socket{amqp_get_sockfd(state_), POLLIN, 0};
-  const timespec time{0, std::chrono::nanoseconds(wait).count()};
-  return ::ppoll(&socket, 1, &time, nullptr) > 0;
+bool connection::has_more() const {
+  return !waiting_.empty() || amqp_frames_enqueued(state_) || amqp_data_in_buffer(state_);
+}
+
+nap::ended connection::wait(nap& in, std::chrono::microseconds at_most) const {
+  return in.wait(amqp_get_sockfd(state_), at_most);
 }
 
 result<bool> connection::read_frame(milliseconds wait) {
@@ -158,10 +159,10 @@ result<bool> connection::read_frame(milliseconds wait) {
     return false;
   }
   if (status != AMQP_STATUS_OK) return failure(lost_status(status));
-  const auto channel = frame.channel;
-  auto taken = take(frame);
-  amqp_maybe_release_buffers_on_channel(state_, channel);  // R7: else the pools only grow
-  if (!taken) return failure(std::move(taken.error()));
+  if (auto taken = take(frame); !taken) return failure(std::move(taken.error()));
+  // R7: else the pools only grow. Of a message once, with its body.
+  if (frame.frame_type == AMQP_FRAME_BODY || !assemblies_[frame.channel].into)
+    amqp_maybe_release_buffers_on_channel(state_, frame.channel);
   return true;
 }
 

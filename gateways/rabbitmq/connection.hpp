@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "gateways/rabbitmq/message.hpp"
+#include "gateways/rabbitmq/nap.hpp"
 #include "gateways/rabbitmq/socket_watch.hpp"
 #include "gateways/rabbitmq/url.hpp"
 #include "gateways/rabbitmq/wire.hpp"
@@ -52,8 +53,10 @@ public:
   /// The next event, waiting at most `wait`; nullopt: none. Serves heartbeats (R4), so it must be called at least
   /// every heartbeat/2.
   result<std::optional<broker_event>> next(milliseconds wait = milliseconds{0});
-  /// Whether something arrives within `wait`, asked when next() has nothing. (The library waits in whole milliseconds.)
-  bool readable_within(std::chrono::microseconds wait) const;
+  /// Whether next() may find something without a look at the socket.
+  bool has_more() const;
+  /// Waits for something to arrive, when there is no more. (The library waits in whole milliseconds.)
+  nap::ended wait(nap& in, std::chrono::microseconds at_most) const;
 
   result<void> open_channel(std::uint16_t channel);
   void close_channel(std::uint16_t channel);

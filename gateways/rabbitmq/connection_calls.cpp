@@ -62,9 +62,7 @@ result<void> connection::answer_of(std::uint16_t channel, const std::string& wha
 }
 
 connection::call::~call() {
-  if (!of_.broken_.empty()) return;
-  if (!of_.waiting_.empty() || amqp_frames_enqueued(of_.state_) || amqp_data_in_buffer(of_.state_))
-    of_.watch_.announce();
+  if (of_.broken_.empty() && of_.has_more()) of_.watch_.announce();
 }
 
 result<void> connection::open_channel(std::uint16_t channel) {

@@ -12,8 +12,6 @@ constexpr kit::milliseconds settled_after{5'000};  // a connection that ends soo
 /// Then other messages of the actor have their turn: what is finished is acknowledged while more is on its way.
 /// A quorum queue's answer to an acknowledgement takes milliseconds, so it must not wait for hundreds of deliveries.
 constexpr int events_per_turn = 32;
-/// Where something has come, more follows soon: waiting for it here spares two changes of threads for each packet.
-constexpr auto flowing = 100us;
 
 }  // namespace
 
@@ -36,7 +34,7 @@ link::~link() {
 
 void link::start() {
   watch_ = std::make_unique<socket_watch>(
-      [run = self_.mailbox_executor(), read = guarded([](link& me) { me.drain(flowing); })] { run(read); });
+      [run = self_.mailbox_executor(), read = guarded([](link& me) { me.drain(me.hooks_.flowing); })] { run(read); });
   attempt(plan_.start(std::uniform_real_distribution<>{0, 1}(random_)));
 }
 
@@ -89,28 +87,37 @@ void link::drop(const error& why) {
 void link::drain(std::chrono::microseconds linger) {
   if (draining_) return;  // the loop below is running and goes on
   draining_ = true;
-  for (int i = 0; connection_ && is_up_ && i < events_per_turn; ++i) {
+  bool idle = false;
+  for (int i = 0; connection_ && is_up_ && !idle && i < events_per_turn; ++i) {
+    if (i > 0 && !connection_->has_more()) {
+      if (linger > 0us) nap_->lie_down();
+      if (hooks_.caught_up) hooks_.caught_up();
+      if (!is_up_) break;
+      // Asked before it is read: reading the socket in vain takes two calls more for each packet.
+      const auto came = linger > 0us ? connection_->wait(*nap_, linger) : nap::ended::readable;
+      if (came == nap::ended::interrupted) continue;
+      idle = came == nap::ended::timed_out;
+      if (idle) break;
+    }
     auto event = connection_->next();
     if (!event) {
       lost(event.error());
-      break;
+    } else if (*event) {
+      take(**event);
+    } else {
+      idle = i == 0 || linger == 0us;  // else a part of a message came, and the rest follows
     }
-    if (!*event && i > 0 && hooks_.caught_up) {
-      hooks_.caught_up();
-      if (!is_up_) break;
-    }
-    if (!*event && i > 0 && linger > 0us && connection_->readable_within(linger)) continue;
-    if (!*event) {
-      watch_->arm();
-      draining_ = false;
-      return;
-    }
-    if (std::holds_alternative<rabbitmq::blocked>(**event)) set_blocked(true);
-    if (std::holds_alternative<unblocked>(**event)) set_blocked(false);
-    hooks_.event(**event);
   }
   draining_ = false;
-  if (connection_ && is_up_) self_.mailbox_executor()(guarded([](link& me) { me.drain(flowing); }));
+  if (!connection_ || !is_up_) return;
+  if (idle) return watch_->arm();
+  self_.mailbox_executor()(guarded([](link& me) { me.drain(me.hooks_.flowing); }));
+}
+
+void link::take(broker_event& e) {
+  if (std::holds_alternative<rabbitmq::blocked>(e)) set_blocked(true);
+  if (std::holds_alternative<unblocked>(e)) set_blocked(false);
+  hooks_.event(e);
 }
 
 void link::serve_heartbeats(std::uint64_t of_connection) {

@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 constexpr kit::milliseconds stop_max = 3s;
 constexpr kit::milliseconds look_every = 5s;  // at a consumer that gets nothing
+constexpr auto flowing = 1ms;                 // see link::hooks; answers of the house interrupt it
 
 }  // namespace
 
@@ -26,11 +27,15 @@ void source_actor::start() {
                                  link::hooks{guarded([](source_actor& me, connection& c) { return me.up(c); }),
                                              guarded([](source_actor& me, broker_event& e) { me.take(e); }),
                                              guarded([](source_actor& me, const error&) { me.down(); }),
-                                             guarded([](source_actor& me) { me.take_answers(); })});
+                                             guarded([](source_actor& me) { me.take_answers(); }), flowing});
   outbox_.emplace(*link_, publishing, metrics_->source);
   acks_ = std::make_shared<acknowledgements>(self_, *link_, consuming, options_.prefetch, metrics_->source);
-  answers_ = std::make_shared<inbox<answered>>(
-      [run = self_.mailbox_executor(), take = guarded([](source_actor& me) { me.take_answers(); })] { run(take); });
+  answers_ = std::make_shared<inbox<answered>>([run = self_.mailbox_executor(),
+                                                take = guarded([](source_actor& me) { me.take_answers(); }),
+                                                interrupt = link_->interrupter()] {
+    run(take);
+    interrupt();
+  });
   link_->start();
   self_.on_stop([this] { stop(); });
 }

@@ -11,6 +11,7 @@
 
 #include "gateways/bridges/services.hpp"
 #include "gateways/rabbitmq/acknowledgements.hpp"
+#include "gateways/rabbitmq/cloakroom.hpp"
 #include "gateways/rabbitmq/guarded.hpp"
 #include "gateways/rabbitmq/inbox.hpp"
 #include "gateways/rabbitmq/lanes.hpp"
@@ -38,15 +39,19 @@ private:
     std::uint64_t lane = 0;
     std::uint64_t generation = 0;  // of the connection it came by
     int attempts = 0;
-    std::optional<kit::answered_flow::ticket> credit;  // while the house has it
     kit::instant began{};
     timestamp first_failed_at{};
     kit::milliseconds backoff{50};  // before the next attempt; grows
   };
   using work_ptr = std::shared_ptr<work>;
 
-  struct answered {
+  /// While the house works on it.
+  struct asked {
     work_ptr w;
+    kit::local_flow::ticket credit;
+  };
+  struct answered {
+    std::uint32_t number = 0;  // in at_house_
     result<bridges::handled> how;
   };
 
@@ -69,6 +74,8 @@ private:
   void begin(const work_ptr& w);
   void give(const work_ptr& w, submission& what);
   void take_answers();
+  /// What waited for credit, as far as there is some now.
+  void begin_waiting();
   void handled(const work_ptr& w, result<bridges::handled> r);
   void count(bridges::handled::outcome o);
   void try_again(const work_ptr& w, const error& why);
@@ -113,7 +120,8 @@ private:
   bool stopping_ = false, left_ = false;
   lanes<work_ptr> lanes_;
   waiting_room<work_ptr> no_room_;
-  kit::answered_flow flow_;       // what the house has been given and has not answered
+  kit::local_flow flow_;          // what the house has been given and has not answered
+  cloakroom<asked> at_house_;     // the same; bounded by the flow
   std::deque<work_ptr> waiting_;  // for credit; at most the prefetch
 };
 

@@ -49,27 +49,32 @@ void source_actor::begin(const work_ptr& w) {
 
 void source_actor::give(const work_ptr& w, submission& what) {
   if (!flow_.open()) return waiting_.push_back(w);  // for an answer to another one
-  w->credit = flow_.take(w->d->what.body.size());
   ++w->attempts;
-  services_.handle(std::move(what.what), [answers = answers_, w = w](result<bridges::handled> r) mutable {
-    answers->put({std::move(w), std::move(r)});
+  const auto number = at_house_.leave({w, flow_.take(w->d->what.body.size())});
+  services_.handle(std::move(what.what), [answers = answers_, number](result<bridges::handled> r) {
+    answers->put({number, std::move(r)});
   });
 }
 
 void source_actor::take_answers() {
   answers_->take(taken_);
-  for (auto& each : taken_)
-    if (each.w->generation == generation_) handled(each.w, std::move(each.how));
+  for (auto& each : taken_) {
+    const auto w = at_house_.fetch(each.number).w;  // its credit is back
+    begin_waiting();
+    if (w->generation == generation_) handled(w, std::move(each.how));
+  }
   taken_.clear();
 }
 
-void source_actor::handled(const work_ptr& w, result<bridges::handled> r) {
-  w->credit.reset();
+void source_actor::begin_waiting() {
   while (!waiting_.empty() && flow_.open()) {
     const auto next = std::move(waiting_.front());
     waiting_.pop_front();
     begin(next);
   }
+}
+
+void source_actor::handled(const work_ptr& w, result<bridges::handled> r) {
   if (!r) {
     if (w->attempts == 1) w->first_failed_at = self_.utc();
     if (r.error().code == error_code::limit_exceeded) return wait_for_room(w);

@@ -99,9 +99,9 @@ std::optional<refusal> read_submission(const message& m, submission& into) {
                    "content_encoding " + quote(p.content_encoding) + " is not read here; send the body as it is"});
   unwrapped u;
   if (auto readable = u.read(m); !readable) return poison(std::move(readable.error()));
-  auto read = decode_unchecked_command(u.content_type, u.body);  // the house checks it
-  if (!read) return poison(std::move(read.error()));
-  auto& c = into.what.what = std::move(*read);
+  auto& c = into.what.what;
+  if (auto read = decode_unchecked_command(u.content_type, u.body, c); !read)  // the house checks it
+    return poison(std::move(read.error()));
 
   into.what.proven_user = p.user_id;
   const std::string& user = p.user_id.empty() ? c.user_id : p.user_id;

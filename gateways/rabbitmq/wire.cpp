@@ -184,7 +184,10 @@ amqp_basic_properties_t to_wire(const properties& p, table_builder& tables) {
 
 void from_wire(const amqp_basic_properties_t& p, properties& into) {
   const auto text = [&](amqp_bytes_t from, std::string& to, amqp_flags_t flag) {
-    to = p._flags & flag ? to_view(from) : std::string_view();
+    if (p._flags & flag)
+      to = to_view(from);
+    else
+      to.clear();
   };
   text(p.content_type, into.content_type, AMQP_BASIC_CONTENT_TYPE_FLAG);
   text(p.content_encoding, into.content_encoding, AMQP_BASIC_CONTENT_ENCODING_FLAG);

@@ -47,21 +47,32 @@ result<message_format> format_of(std::string_view content_type, std::string_view
                                              ": neither a JSON object, a MessagePack map nor Avro with a schema id");
 }
 
-result<command> decode_unchecked_command(std::string_view content_type, std::string_view body,
-                                         const avro_command_decoder& avro) {
+result<void> decode_unchecked_command(std::string_view content_type, std::string_view body, command& into) {
   const auto format = format_of(content_type, body);
   if (!format) return failure(format.error());
   switch (*format) {
     case message_format::json:
-      return unchecked_command_from_json(body);
-    case message_format::msgpack:
-      return unchecked_command_from_msgpack(body);
+      return unchecked_command_from_json(body, into);
+    case message_format::msgpack: {
+      auto read = unchecked_command_from_msgpack(body);
+      if (!read) return failure(std::move(read.error()));
+      into = std::move(*read);
+      return {};
+    }
     case message_format::avro:
       break;
   }
-  if (avro) return avro(body);
   return failure(error_code::invalid_argument,
                  "the message is Avro, which this door does not read; send JSON or MessagePack");
+}
+
+result<command> decode_unchecked_command(std::string_view content_type, std::string_view body,
+                                         const avro_command_decoder& avro) {
+  if (const auto format = format_of(content_type, body); avro && format && *format == message_format::avro)
+    return avro(body);
+  command c;
+  if (auto read = decode_unchecked_command(content_type, body, c); !read) return failure(std::move(read.error()));
+  return c;
 }
 
 result<command> decode_command(std::string_view content_type, std::string_view body, const avro_command_decoder& avro) {

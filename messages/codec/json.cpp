@@ -108,9 +108,9 @@ struct parsing {
 
 constexpr std::size_t usual_bytes = 16 * 1024;  // messages up to here reuse their thread's parser (250 KiB)
 
-/// Parses `text` and hands the source of its root to `read`.
-template <class T, class Read>
-result<T> parse(std::string_view text, Read&& read) {
+/// Parses `text` and hands the source of its root to `read`, which returns false after a fault.
+template <class Read>
+result<void> parse(std::string_view text, Read&& read) {
   if (text.size() > limits::message_bytes_max)
     return failure(error_code::limit_exceeded, "has " + std::to_string(text.size()) + " bytes; at most " +
                                                    std::to_string(limits::message_bytes_max));
@@ -132,8 +132,15 @@ result<T> parse(std::string_view text, Read&& read) {
   }
   codec::read_fault site;
   json_source source{root, site, text.find("\\u") != std::string_view::npos};
+  if (!read(source)) return site.failure();
+  return {};
+}
+
+template <class T, class Read>
+result<T> parse_as(std::string_view text, Read&& read) {
   T out;
-  if (!read(source, out)) return site.failure();
+  auto done = parse(text, [&](json_source& s) { return read(s, out); });
+  if (!done) return failure(std::move(done.error()));
   return out;
 }
 
@@ -161,16 +168,20 @@ std::string json_text(const json& value) {
 }
 
 result<event> event_from_json(std::string_view text, unknown_fields policy) {
-  auto e = parse<event>(text, [&](json_source& s, event& out) { return codec::read_event(s, out, policy); });
+  auto e = parse_as<event>(text, [&](json_source& s, event& out) { return codec::read_event(s, out, policy); });
   if (!e) return e;
   if (auto valid = validate(*e); !valid) return failure(std::move(valid.error()));
   return e;
 }
 
 result<command> unchecked_command_from_json(std::string_view text, unknown_fields policy) {
-  return parse<command>(text, [&](json_source& s, command& out) {
-    return codec::read(s, out, codec::read_options{policy, 0});
-  });
+  command c;
+  if (auto done = unchecked_command_from_json(text, c, policy); !done) return failure(std::move(done.error()));
+  return c;
+}
+
+result<void> unchecked_command_from_json(std::string_view text, command& into, unknown_fields policy) {
+  return parse(text, [&](json_source& s) { return codec::read(s, into, codec::read_options{policy, 0}); });
 }
 
 result<command> command_from_json(std::string_view text, unknown_fields policy) {
@@ -181,7 +192,7 @@ result<command> command_from_json(std::string_view text, unknown_fields policy) 
 }
 
 result<json> parse_json(std::string_view text) {
-  return parse<json>(text, [](json_source& s, json& out) {
+  return parse_as<json>(text, [](json_source& s, json& out) {
     codec::token t;
     return s.next(t) && codec::read_json(s, t, out);
   });

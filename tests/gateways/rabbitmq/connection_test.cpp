@@ -112,7 +112,8 @@ TEST_F(RabbitmqConnection, WhatACallReadsBesideItsAnswerIsAnnounced) {
   ASSERT_TRUE((*c)->open_channel(1));
   ASSERT_TRUE((*c)->open_channel(2));
   ASSERT_TRUE((*c)->consume(1, "q", "me"));
-  ASSERT_TRUE(told > 0 || (*c)->readable_within(10s)) << "the delivery came";
+  nap waiting;
+  ASSERT_TRUE(told > 0 || (*c)->wait(waiting, 10s) == nap::ended::readable) << "the delivery came";
   ASSERT_TRUE((*c)->queue_depth(2, "q"));
   EXPECT_EQ(told, 1);
   const auto event = (*c)->next(0ms);

@@ -6,15 +6,18 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <memory>
 #include <random>
 #include <thread>
 
+#include "gateways/rabbitmq/cloakroom.hpp"
 #include "gateways/rabbitmq/confirm_ledger.hpp"
 #include "gateways/rabbitmq/confirm_patience.hpp"
 #include "gateways/rabbitmq/delivery_ledger.hpp"
 #include "gateways/rabbitmq/inbox.hpp"
 #include "gateways/rabbitmq/lanes.hpp"
 #include "gateways/rabbitmq/metrics.hpp"
+#include "gateways/rabbitmq/nap.hpp"
 #include "gateways/rabbitmq/reconnect.hpp"
 #include "gateways/rabbitmq/waiting_room.hpp"
 
@@ -22,6 +25,43 @@ namespace horizons::rabbitmq {
 namespace {
 
 using namespace std::chrono_literals;
+
+TEST(RabbitmqCloakroom, GivesEachItemBackOnceAndItsPlaceAgain) {
+  cloakroom<std::unique_ptr<int>> room;
+  std::map<std::uint32_t, int> there;
+  std::mt19937 random(8);
+  for (int i = 0; i < 2'000; ++i) {
+    if (there.size() < 20 && random() % 2 == 0) {
+      const auto number = room.leave(std::make_unique<int>(i));
+      ASSERT_LT(number, 20u);  // never more places than items at once
+      ASSERT_TRUE(there.emplace(number, i).second);
+    } else if (!there.empty()) {
+      const auto at = std::next(there.begin(), static_cast<std::ptrdiff_t>(random() % there.size()));
+      ASSERT_EQ(*room.fetch(at->first), at->second);
+      there.erase(at);
+    }
+    ASSERT_EQ(room.size(), there.size());
+  }
+}
+
+TEST(RabbitmqNap, EndsWhenItIsInterruptedOrThereIsSomethingToRead) {
+  const int something = ::eventfd(1, EFD_CLOEXEC), nothing = ::eventfd(0, EFD_CLOEXEC);
+  nap n;
+  n.interrupt();  // nobody sleeps: of no consequence
+  n.lie_down();
+  EXPECT_EQ(n.wait(nothing, 1ms), nap::ended::timed_out);
+  n.lie_down();
+  n.interrupt();  // between the look and the sleep
+  EXPECT_EQ(n.wait(nothing, 1h), nap::ended::interrupted);
+  n.lie_down();
+  std::thread other([&] { n.interrupt(); });
+  EXPECT_EQ(n.wait(nothing, 1h), nap::ended::interrupted);
+  other.join();
+  n.lie_down();
+  EXPECT_EQ(n.wait(something, 1h), nap::ended::readable);
+  ::close(something);
+  ::close(nothing);
+}
 
 TEST(RabbitmqReconnect, WalksThroughTheHostsBeforeItPauses) {
   reconnect_plan plan(3, 100ms);
@@ -65,6 +105,7 @@ TEST(RabbitmqConfirmLedger, SettlesEachPublishOnce) {
       } else if (random() % 50 == 0) {
         const auto left = ledger.reset();
         std::vector<std::uint64_t> expected;
+        expected.reserve(open.size());
         for (const auto& [tag, item] : open) expected.push_back(item);
         ASSERT_EQ(left, expected);
         open.clear();
@@ -242,6 +283,7 @@ TEST(RabbitmqInbox, WakesOncePerHandful) {
   std::atomic<int> wakes{0};
   inbox<int> all([&] { ++wakes; });
   std::vector<std::thread> putters;
+  putters.reserve(threads);
   for (int t = 0; t < threads; ++t)
     putters.emplace_back([&, t] {
       for (int i = 0; i < each; ++i) all.put(t * each + i);
