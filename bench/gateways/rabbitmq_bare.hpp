@@ -4,6 +4,8 @@
 
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -29,6 +31,46 @@ using rabbitmq::endpoint;
 using rabbitmq::message;
 using clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
+
+/// Of this process so far.
+inline double cpu_seconds() {
+  rusage r{};
+  ::getrusage(RUSAGE_SELF, &r);
+  const auto s = [](const timeval& t) { return double(t.tv_sec) + double(t.tv_usec) * 1e-6; };
+  return s(r.ru_utime) + s(r.ru_stime);
+}
+
+/// Of all brokers on this machine so far.
+inline double broker_cpu_seconds() {
+  double ticks = 0;
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream stat(process.path() / "stat");
+    std::string pid, name, skipped;
+    double user = 0, system = 0;
+    if (!(stat >> pid >> name) || name != "(beam.smp)") continue;
+    for (int column = 3; column < 14; ++column) stat >> skipped;
+    if (stat >> user >> system) ticks += user + system;
+  }
+  return ticks / double(::sysconf(_SC_CLK_TCK));
+}
+
+/// How fast messages were taken, and what CPU time the client and the brokers spent on each.
+struct consumed {
+  double per_s = 0, cpu_us = 0, broker_us = 0;
+};
+
+/// Begins with the first message.
+class consuming {
+public:
+  consumed until_now(std::uint64_t count) const {
+    const double s = std::chrono::duration<double>(clock::now() - began_).count(), us = 1e6 / double(count);
+    return {double(count) / s, (cpu_seconds() - cpu_) * us, (broker_cpu_seconds() - brokers_) * us};
+  }
+
+private:
+  double brokers_ = broker_cpu_seconds(), cpu_ = cpu_seconds();
+  clock::time_point began_ = clock::now();
+};
 
 inline std::string output_of(const std::string& command) {
   std::string text;
@@ -188,13 +230,13 @@ private:
   std::uint64_t sent_ = 0, confirmed_ = 0, multiple_to_ = 0, singles_ = 0;
 };
 
-/// Messages per second.
-inline double publish(const endpoint& e, const message& m, std::uint64_t count, std::uint64_t window) {
-  publisher p(e, m);
+/// Within the window; `next` publishes one more. Messages per second.
+template <class Next>
+double publish_all(publisher& p, std::uint64_t count, std::uint64_t window, Next&& next) {
   const auto began = clock::now();
   while (p.confirmed() < count) {
     while (p.sent() < count && p.sent() - p.confirmed() < window) {
-      p.publish();
+      next();
       if (p.sent() % 128 == 0) p.read(0us);
     }
     p.read(100'000us);
@@ -202,20 +244,31 @@ inline double publish(const endpoint& e, const message& m, std::uint64_t count, 
   return double(count) / std::chrono::duration<double>(clock::now() - began).count();
 }
 
-inline message submission() {
-  message m{"job.submissions", "job-submissions", {}, {}, {}};
-  m.body =
-      R"({"agent":"image-reconstruction","dataset":"file:///data/vla.uvfits","job_id":"bench","params":{"niter":0,"size":2048}})";
-  m.properties.content_type = "application/json";
-  m.properties.delivery_mode = 2;
-  m.properties.message_id = "bench";
-  return m;
+inline double publish(const endpoint& e, const message& m, std::uint64_t count, std::uint64_t window) {
+  publisher p(e, m);
+  return publish_all(p, count, window, [&] { p.publish(); });
 }
 
-/// A consumer that acknowledges every 200 messages.
+/// Submissions, each of a job of its own.
+inline void submit(const endpoint& e, std::uint64_t count, std::uint64_t window) {
+  message m{"job.submissions", "job-submissions", {}, {}, {}};
+  m.properties.content_type = "application/json";
+  m.properties.delivery_mode = 2;
+  publisher p(e, m);
+  publish_all(p, count, window, [&] {
+    const auto job = "bench-" + std::to_string(p.sent());
+    m.body = R"({"agent":"image-reconstruction","dataset":"file:///data/vla.uvfits","job_id":")" + job +
+             R"(","params":{"niter":0,"size":2048}})";
+    p.publish(&job);
+  });
+}
+
+/// A consumer that acknowledges `together` messages at once: each acknowledgement is a round of consensus on a quorum
+/// queue.
 class receiver {
 public:
-  receiver(const endpoint& e, const std::string& queue, std::uint16_t prefetch) : s_(e) {
+  receiver(const endpoint& e, const std::string& queue, std::uint16_t prefetch, std::uint64_t together)
+      : s_(e), together_(together) {
     amqp_basic_qos(s_.state(), 1, 0, prefetch, 0);
     amqp_basic_consume(s_.state(), 1, rabbitmq::to_bytes(queue), amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
     must(amqp_get_rpc_reply(s_.state()).reply_type == AMQP_RESPONSE_NORMAL, "consuming");
@@ -227,22 +280,24 @@ public:
       amqp_maybe_release_buffers(s_.state());
       must(amqp_consume_message(s_.state(), &envelope, &limit, 0).reply_type == AMQP_RESPONSE_NORMAL, "a delivery");
       got(rabbitmq::to_view(envelope.message.properties.message_id), clock::now());
-      if (i % 200 == 0 || i == count) amqp_basic_ack(s_.state(), 1, envelope.delivery_tag, 1);
+      if (i % together_ == 0 || i == count) amqp_basic_ack(s_.state(), 1, envelope.delivery_tag, 1);
       amqp_destroy_envelope(&envelope);
     }
   }
 
 private:
   session s_;
+  const std::uint64_t together_;
 };
 
-inline double consume(const endpoint& e, const std::string& queue, std::uint64_t count, std::uint16_t prefetch) {
-  receiver r(e, queue, prefetch);
-  clock::time_point began{};
-  r.run(count, [&](std::string_view, clock::time_point now) {
-    if (began == clock::time_point{}) began = now;
+inline consumed consume(const endpoint& e, const std::string& queue, std::uint64_t count, std::uint16_t prefetch,
+                        std::uint64_t together) {
+  receiver r(e, queue, prefetch, together);
+  std::optional<consuming> from;
+  r.run(count, [&](std::string_view, clock::time_point) {
+    if (!from) from.emplace();
   });
-  return double(count) / std::chrono::duration<double>(clock::now() - began).count();
+  return from->until_now(count);
 }
 
 /// Milliseconds from publish to a consumer at another node.
@@ -250,7 +305,7 @@ inline std::vector<double> latency(const endpoint& from, const endpoint& to, con
                                    int rate, int seconds) {
   const auto count = static_cast<std::size_t>(rate) * static_cast<std::size_t>(seconds);
   std::vector<clock::time_point> sent(count);
-  receiver r(to, queue, 1'000);
+  receiver r(to, queue, 1'000, 200);
   std::thread sender([&] {
     publisher p(from, m);
     auto at = clock::now();

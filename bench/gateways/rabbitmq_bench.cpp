@@ -3,6 +3,7 @@
 // cluster, the same messages, in turns.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <thread>
 
@@ -18,31 +19,52 @@ using namespace horizons::rabbitmq;
 
 namespace {
 
+/// Of each turn, in which ours and the peer's are measured one right after the other.
 struct figures {
   std::vector<double> ours, theirs;
 };
 
-/// One kind of queue, ours and the peer in turns, each first every other time; each repeat on a fresh virtual host.
-class comparison {
+/// How two figures compare when a machine's speed changes from one second to the next: turn by turn.
+struct comparison {
+  double ours = 0, theirs = 0, ratio = 0;  // medians; above 1, ours is better
+  double spread = 0;                       // of the middle half of the turns' ratios, relative
+};
+
+double median_of(std::vector<double> all) {
+  std::sort(all.begin(), all.end());
+  return (all[(all.size() - 1) / 2] + all[all.size() / 2]) / 2;
+}
+
+comparison compare(const figures& f, bench::better which) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < std::min(f.ours.size(), f.theirs.size()); ++i)
+    ratios.push_back(which == bench::better::higher ? f.ours[i] / f.theirs[i] : f.theirs[i] / f.ours[i]);
+  std::sort(ratios.begin(), ratios.end());
+  const double ratio = median_of(ratios), half = ratios[ratios.size() * 3 / 4] - ratios[ratios.size() / 4];
+  return {median_of(f.ours), median_of(f.theirs), ratio, half / ratio};
+}
+
+/// One kind of queue, ours and the peer in turns, each first every other time; each turn on fresh virtual hosts.
+class contest {
 public:
-  comparison(std::vector<std::string> cluster, queue_kind kind, std::size_t count, int seconds)
+  contest(std::vector<std::string> cluster, queue_kind kind, std::size_t count, int seconds)
       : cluster_(std::move(cluster)), kind_(kind), count_(count), seconds_(seconds) {}
 
-  void publish(figures& rate, figures* cpu_us) {
+  void publish(int turn, figures& rate, figures* cpu_us) {
     with_vhost([&](const bare::vhost& mine, const options& o, const std::string& name) {
       bare::publish(o.hosts[0], sample_, 10'000, window);  // the brokers are warm
       double our_cpu = 0;
-      in_turns(
-          [&] {
-            purge(mine);
-            const auto [per_s, cpu] = relay_rate(o, count_, name);
-            rate.ours.push_back(per_s);
-            our_cpu = cpu;
-          },
-          [&] {
-            purge(mine);
-            rate.theirs.push_back(bare::publish(o.hosts[0], sample_, count_, window));
-          });
+      const auto ours = [&] {
+        purge(mine);
+        const auto [per_s, cpu] = relay_rate(o, count_, name);
+        rate.ours.push_back(per_s);
+        our_cpu = cpu;
+      };
+      const auto theirs = [&] {
+        purge(mine);
+        rate.theirs.push_back(bare::publish(o.hosts[0], sample_, count_, window));
+      };
+      both(turn, ours, theirs);
       if (!cpu_us) return;
       purge(mine);
       if (const auto us = bare::node_publish(mine.urls[0], sample_.body, count_, window)) {
@@ -51,47 +73,56 @@ public:
       }
     });
   }
-  /// A machine's speed changes from one second to the next, so both queues are filled first and emptied one right after
-  /// the other, many times.
-  void consume(figures& rate) {
+  /// Two queues are filled first and then emptied one right after the other, in the order in which they were filled.
+  void consume(int turn, figures& rate, figures& cpu_us, figures& broker_us) {
+    const auto keep = [&](const bare::consumed& c, std::vector<double> figures::*side) {
+      (rate.*side).push_back(c.per_s);
+      (cpu_us.*side).push_back(c.cpu_us);
+      (broker_us.*side).push_back(c.broker_us);
+    };
+    const auto count = 3 * count_;  // the faster direction: a second rather than a third
     with_vhost([&](const bare::vhost&, const options& mine, const std::string& name) {
       with_vhost([&](const bare::vhost&, const options& other, const std::string&) {
-        for (int i = 0; i < consume_turns; ++i) {
-          for (const auto* o : {&mine, &other}) bare::publish(o->hosts[0], bare::submission(), consume_count(), window);
-          bare::wait_until_idle();
-          in_turns([&] { rate.ours.push_back(source_rate(mine, consume_count(), name + "-" + std::to_string(i))); },
-                   [&] {
-                     rate.theirs.push_back(bare::consume(other.hosts[0], "job-submissions", consume_count(), prefetch));
-                   });
-        }
+        both(
+            turn, [&] { bare::submit(mine.hosts[0], count, window); },
+            [&] { bare::submit(other.hosts[0], count, window); });
+        bare::wait_until_idle();
+        both(
+            turn, [&] { keep(source_rate(mine, count, name), &figures::ours); },
+            [&] {
+              keep(bare::consume(other.hosts[0], "job-submissions", count, prefetch, prefetch / 2), &figures::theirs);
+            });
+        for (const auto side : {&figures::ours, &figures::theirs})
+          std::fprintf(stderr, "  %6.0f/s, client %.2f us, brokers %.1f us;", (rate.*side).back(),
+                       (cpu_us.*side).back(), (broker_us.*side).back());
+        std::fprintf(stderr, "  %s first\n", turn % 2 == 0 ? "ours" : "theirs");
       });
     });
   }
-  void latency(figures& ms) {
+  void latency(int turn, figures& ms) {
     with_vhost([&](const bare::vhost& mine, const options& o, const std::string& name) {
       const auto far = parse_url(mine.urls.back()).value();
-      in_turns(
-          [&] {
-            purge(mine);
-            ms.ours.push_back(relay_latency(o, far, rate_per_s, seconds_, name));
-          },
-          [&] {
-            purge(mine);
-            ms.theirs.push_back(
-                p99(bare::latency(o.hosts[0], far, sample_, "job-events-api", rate_per_s, seconds_), rate_per_s / 2));
-          });
+      const auto ours = [&] {
+        purge(mine);
+        ms.ours.push_back(relay_latency(o, far, rate_per_s, seconds_, name));
+      };
+      const auto theirs = [&] {
+        purge(mine);
+        ms.theirs.push_back(
+            p99(bare::latency(o.hosts[0], far, sample_, "job-events-api", rate_per_s, seconds_), rate_per_s / 2));
+      };
+      both(turn, ours, theirs);
     });
   }
 
 private:
-  static constexpr int rate_per_s = 2'000, consume_turns = 3;
-  std::size_t consume_count() const { return 3 * count_; }  // the faster direction: a second rather than a third
+  static constexpr int rate_per_s = 2'000;
 
   template <class Ours, class Theirs>
-  void in_turns(Ours&& ours, Theirs&& theirs) {
-    if (++turns_ % 2 == 0) ours();
+  static void both(int turn, Ours&& ours, Theirs&& theirs) {
+    if (turn % 2 == 0) ours();
     theirs();
-    if (turns_ % 2 != 0) ours();
+    if (turn % 2 != 0) ours();
   }
   template <class F>
   void with_vhost(F&& f) {
@@ -110,7 +141,6 @@ private:
   const queue_kind kind_;
   const std::size_t count_;
   const int seconds_;
-  int turns_ = 0;
   inline static int vhosts = 0;  // so far: each has a name of its own
   const message sample_ = *to_message(events_of(1)[0], {.node = "bench"}, message_format::json);
 };
@@ -134,32 +164,35 @@ int main(int argc, char** argv) {
     return 1;
   }
   const std::size_t count = messages ? messages : quick ? 10'000 : 20'000;
-  const int repeats = quick ? 2 : 3, seconds = quick ? 2 : 4;
+  const int turns = quick ? 2 : 6, seconds = quick ? 2 : 4;
+  const auto before = bench::machine_cpu_time();
   std::vector<bench::row> rows;
   const auto wanted = [&](const std::string& what) { return what.find(only) != std::string::npos; };
   const auto row = [&](const std::string& what, const char* unit, bench::better which, const figures& f,
-                       const std::string& peer, double goal) {
-    if (f.ours.empty()) return;
-    const auto us = bench::median_of(f.ours), them = bench::median_of(f.theirs);
-    std::fprintf(stderr, "%s: %.3g, %s %.3g\n", what.c_str(), us.seconds, peer.c_str(), them.seconds);
-    rows.push_back(
-        bench::compare(what, unit, which, us.seconds, peer, them.seconds, goal, std::max(us.spread, them.spread)));
+                       const std::string& peer, nlohmann::json goal) {
+    if (f.theirs.empty()) return;
+    const auto all = compare(f, which);
+    std::fprintf(stderr, "%s: %.3g, %s %.3g\n", what.c_str(), all.ours, peer.c_str(), all.theirs);
+    rows.push_back({what, unit, all.ours, peer, all.theirs, all.ratio, std::move(goal), all.spread});
   };
   for (const auto kind : {queue_kind::classic, queue_kind::quorum}) {
-    const std::string word = kind == queue_kind::classic ? "classic" : "quorum";
-    const auto publish = "publish, " + word, consume = "consume, " + word, late = "latency p99 at 2,000/s, " + word,
-               cpu = std::string("client CPU per event published");
+    const std::string word = kind == queue_kind::classic ? ", classic" : ", quorum";
+    const auto publish = "publish" + word, consume = "consume" + word, late = "latency p99 at 2,000/s" + word,
+               cpu = "client CPU per event published" + word;
     const bool node = kind == queue_kind::classic && wanted(cpu);
-    comparison c(cluster, kind, count, seconds);
-    figures out, in, ms, cpu_us;
-    for (int i = 0; i < repeats; ++i) {
-      if (wanted(publish) || node) c.publish(out, node ? &cpu_us : nullptr);
-      if (wanted(consume)) c.consume(in);
-      if (wanted(late)) c.latency(ms);
+    contest c(cluster, kind, count, seconds);
+    figures out, in, in_cpu, in_brokers, ms, cpu_us;
+    for (int turn = 0; turn < turns; ++turn) {
+      if (wanted(publish) || node) c.publish(turn, out, node ? &cpu_us : nullptr);
+      if (wanted(consume)) c.consume(turn, in, in_cpu, in_brokers);
+      if (wanted(late)) c.latency(turn, ms);
     }
-    row(publish, "events/s", bench::better::higher, out, "bare rabbitmq-c", 0.9);
-    row(consume, "msg/s", bench::better::higher, in, "bare rabbitmq-c", 0.9);
-    row(late, "ms", bench::better::lower, ms, "bare rabbitmq-c", 1 / 1.2);
+    const std::string bare_client = "bare rabbitmq-c";
+    row(publish, "events/s", bench::better::higher, out, bare_client, 0.9);
+    row(consume, "msg/s", bench::better::higher, in, bare_client, 0.9);
+    row("client CPU per message consumed" + word, "us", bench::better::lower, in_cpu, bare_client, nullptr);
+    row("brokers' CPU per message consumed" + word, "us", bench::better::lower, in_brokers, bare_client, nullptr);
+    row(late, "ms", bench::better::lower, ms, bare_client, 1 / 1.2);
     row(cpu, "us", bench::better::lower, cpu_us, "amqplib 0.10 on Node", 2.0);
     if (node && cpu_us.ours.empty())
       std::fprintf(stderr, "rabbitmq bench: npm is not here, or could not install amqplib: no row beside it\n");
@@ -170,18 +203,26 @@ int main(int argc, char** argv) {
       rows.push_back(bench::compare(what, "s", bench::better::lower, s->ours, "bare rabbitmq-c", s->theirs, goal));
   };
   gap("confirm gap, queues' leader killed", failover::leader, "< 1 s");
-  gap("confirm gap, connected node killed", failover::connected, "< 5 s");
+  gap("confirm gap, connected node that leads no queue killed", failover::connected, "< 5 s");
   gap("confirm gap, node that is both killed", failover::both, "< 5 s");
   bench::print(rows);
-  const nlohmann::json conditions{{"cores", std::thread::hardware_concurrency()},
-                                  {"nodes", cluster.size()},
-                                  {"messages", count},
-                                  {"repeats", repeats},
-                                  {"window", window},
-                                  {"prefetch", prefetch},
-                                  {"publish", "job.events: three queues; persistent, confirmed"},
-                                  {"consume", "both queues filled, then emptied one right after the other; 3 a repeat"},
-                                  {"latency", "from the journal (bare: from publish) to a consumer on another node"},
-                                  {"measured", "median, ours and peer in turns; brokers on the same cores"}};
-  return bench::write_json(json_file, conditions, rows) ? 0 : 1;
+  const nlohmann::json conditions{
+      {"cores", std::thread::hardware_concurrency()},
+      {"nodes", cluster.size()},
+      {"messages", count},
+      {"turns", turns},
+      {"window", window},
+      {"prefetch", prefetch},
+      {"publish", "job.events: three queues; persistent, confirmed"},
+      {"consume",
+       "3 x messages, each of a job of its own; both queues filled, then emptied one right after the other. "
+       "Both sides acknowledge half of the prefetch at once; ours reads the command of each message and "
+       "acknowledges what the house has answered, bare reads the message's id"},
+      {"latency", "from the journal (bare: from publish) to a consumer on another node"},
+      {"ratio",
+       "median of the turns' ratios, ours and peer one right after the other, each first every other turn; "
+       "spread: of their middle half"},
+      {"brokers", "on the same cores"},
+      {"cpu_stolen" + (only.empty() ? "" : ", " + only), bench::stolen_since(before)}};
+  return bench::write_json(json_file, conditions, rows, !only.empty()) ? 0 : 1;
 }

@@ -17,6 +17,7 @@
 
 namespace horizons::rabbitmq {
 
+/// The node that is killed: leads the queues, has the publishers' connections and leads none, or is both.
 enum class failover { leader, connected, both };
 
 struct gaps {

@@ -1,8 +1,6 @@
 // Our side of the RabbitMQ benchmark: the bridge's own actors with a journal in memory.
 #pragma once
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -30,21 +28,16 @@ using namespace std::chrono_literals;
 inline constexpr std::uint16_t prefetch = 1'000;
 inline constexpr std::size_t window = 1'000;
 
-inline double cpu_seconds() {
-  rusage r{};
-  ::getrusage(RUSAGE_SELF, &r);
-  const auto s = [](const timeval& t) { return double(t.tv_sec) + double(t.tv_usec) * 1e-6; };
-  return s(r.ru_utime) + s(r.ru_stime);
-}
-
-inline void wait_until(const std::function<bool()>& condition, const char* what) {
+/// `every`: what looks more often takes time from what it looks at.
+inline void wait_until(const std::function<bool()>& condition, const char* what,
+                       std::chrono::milliseconds every = 1ms) {
   const auto end = std::chrono::steady_clock::now() + 120s;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) {
       std::fprintf(stderr, "rabbitmq bench: %s did not happen within 120 s\n", what);
       std::exit(1);
     }
-    std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(every);
   }
 }
 
@@ -106,16 +99,16 @@ inline std::pair<double, double> relay_rate(const options& o, std::size_t count,
   auto m = std::make_shared<metrics>();
   auto actor = j.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(j.services, o, m));
   wait_until([&] { return m->relay.published > 0; }, "the first publish");
-  const double cpu = cpu_seconds();
+  const double cpu = bare::cpu_seconds();
   const auto already = m->relay.confirmed.load();
   const double s =
       bench::seconds_of([&] { wait_until([&] { return m->relay.confirmed >= count; }, "the last confirm"); });
-  const double used = cpu_seconds() - cpu;
+  const double used = bare::cpu_seconds() - cpu;
   j.system.stop(actor, 10s);
   return {double(count - already) / s, used / double(count - already)};
 }
 
-inline double source_rate(const options& o, std::size_t count, const std::string& name) {
+inline bare::consumed source_rate(const options& o, std::size_t count, const std::string& name) {
   journal_actors j(name);
   j.services.handle = [](const bridges::incoming&, const bridges::callback<bridges::handled>& then) {
     then(bridges::handled{});
@@ -123,9 +116,12 @@ inline double source_rate(const options& o, std::size_t count, const std::string
   auto m = std::make_shared<metrics>();
   auto actor = j.system.spawn_blocking<source_api>({.name = "source"}, source(j.services, o, m));
   wait_until([&] { return m->source.delivered > 0; }, "the first delivery");
-  const double s = bench::seconds_of([&] { wait_until([&] { return m->source.acked >= count; }, "the last ack"); });
+  const bare::consuming from;
+  const auto already = m->source.acked.load();
+  wait_until([&] { return m->source.acked >= count; }, "the last ack", 5ms);
+  const auto all = from.until_now(count - already);
   j.system.stop(actor, 10s);
-  return double(count) / s;
+  return all;
 }
 
 /// Without the first ones: a fresh channel's first publishes make it known to every queue.
@@ -141,11 +137,11 @@ inline double relay_latency(const options& o, const endpoint& reader, int rate, 
   auto m = std::make_shared<metrics>();
   auto actor = j.system.spawn_blocking<relay_api>({.name = "relay", .limits = relay_lane}, relay(j.services, o, m));
   wait_until([&] { return m->relay.connected.load(); }, "connecting");
-  auto events = events_of(std::size_t(rate * seconds));
+  auto events = events_of(std::size_t(rate) * std::size_t(seconds));
   std::unordered_map<std::string, std::size_t> number;
   for (std::size_t i = 0; i < events.size(); ++i) number[events[i].event_id] = i;
   std::vector<std::chrono::steady_clock::time_point> sent(events.size());
-  bare::receiver receiver(reader, "job-events-api", prefetch);
+  bare::receiver receiver(reader, "job-events-api", prefetch, 200);
   std::thread sender([&] {
     auto at = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < events.size(); ++i) {
