@@ -2,8 +2,6 @@
 // same guarantees. And what both sides need: topics, records, a paced writer.
 #pragma once
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -11,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +17,7 @@
 #include <librdkafka/rdkafka.h>
 #include <pqxx/pqxx>
 
+#include "bench/gateways/kafka_cost.hpp"
 #include "gateways/kafka/client.hpp"
 #include "gateways/kafka/topic_admin.hpp"
 #include "messages/ulid.hpp"
@@ -31,13 +31,6 @@ inline std::string unique(const std::string& what) {
   return what + "-" + make_ulid(std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()));
 }
 
-inline double cpu_seconds() {
-  rusage u{};
-  getrusage(RUSAGE_SELF, &u);
-  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-         1e-6 * static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
-
 [[noreturn]] inline void die(const std::string& text) {
   std::fprintf(stderr, "kafka bench: %s\n", text.c_str());
   std::exit(1);
@@ -48,10 +41,30 @@ T must(result<T> r) {
   if constexpr (!std::is_void_v<T>) return std::move(*r);
 }
 
-inline void make_topic(const kafka::kafka_options& o, const std::string& name, int partitions) {
-  auto admin = must(kafka::topic_admin::open(o, 30s));
-  must(admin.create({name, partitions, 3, {}}));
-}
+/// A topic of one part of the bench, deleted behind it: brokers look at all their partitions with every fetch of a
+/// replica, so that what is left over makes the next part dearer.
+class own_topic {
+public:
+  own_topic(kafka::kafka_options o, const std::string& what, int partitions)
+      : options_(std::move(o)), name_(unique(what)) {
+    must(must(kafka::topic_admin::open(options_, 30s)).create({name_, partitions, 3, {}}));
+  }
+  own_topic(const own_topic&) = delete;
+  ~own_topic() {
+    const auto c = must(kafka::client::open(kafka::client_role::admin, options_));
+    const kafka::queue_ptr answers(rd_kafka_queue_new(c.get()));
+    auto* topic = rd_kafka_DeleteTopic_new(name_.c_str());
+    rd_kafka_DeleteTopics(c.get(), &topic, 1, nullptr, answers.get());
+    const kafka::event_ptr answer(rd_kafka_queue_poll(answers.get(), 30'000));
+    rd_kafka_DeleteTopic_destroy(topic);
+    if (rd_kafka_event_error(answer.get())) std::fprintf(stderr, "kafka bench: %s is left over\n", name_.c_str());
+  }
+  const std::string& name() const { return name_; }
+
+private:
+  kafka::kafka_options options_;
+  std::string name_;
+};
 
 /// A record's fate is counted; a lost one ends the bench.
 struct counting_producer {
@@ -121,10 +134,6 @@ inline kafka::client consumer_of(const kafka::kafka_options& options, const std:
   return c;
 }
 
-struct rate {
-  double per_s = 0, cpu_us = 0;  // of one record
-};
-
 /// Consume, produce, count the acknowledgements: the loop everybody writes first.
 inline rate pass_through(const kafka::kafka_options& o, const std::string& from, int partitions, const std::string& to,
                          std::size_t count, int linger_ms) {
@@ -132,20 +141,15 @@ inline rate pass_through(const kafka::kafka_options& o, const std::string& from,
   counting_producer p(o, producing(linger_ms));
   const kafka::topic_ptr topic(rd_kafka_topic_new(p.client.get(), to.c_str(), nullptr));
   std::size_t seen = 0;
-  steady::time_point began;
-  double cpu = 0;
+  std::optional<cost_meter> meter;
   while (seen < count) {
     const kafka::message_ptr m(rd_kafka_consumer_poll(c.get(), 1'000));
     if (!m || m->err) continue;
-    if (seen++ == 0) {
-      began = steady::now();
-      cpu = cpu_seconds();
-    }
+    if (seen++ == 0) meter.emplace();
     p.send(topic.get(), RD_KAFKA_PARTITION_UA, m->payload, m->len, m->key, m->key_len);
   }
   p.wait(count);
-  const double seconds = std::chrono::duration<double>(steady::now() - began).count();
-  return {static_cast<double>(count) / seconds, 1e6 * (cpu_seconds() - cpu) / static_cast<double>(count)};
+  return meter->of(count);
 }
 
 /// Consume, insert `batch` rows and the offsets in one transaction.
@@ -163,17 +167,13 @@ inline rate to_postgres(const kafka::kafka_options& o, const std::string& from, 
   }
   const auto c = consumer_of(o, from, partitions, RD_KAFKA_OFFSET_BEGINNING);
   std::size_t seen = 0;
-  steady::time_point began;
-  double cpu = 0;
+  std::optional<cost_meter> meter;
   while (seen < count) {
     std::vector<kafka::message_ptr> held;
     while (held.size() < batch && seen + held.size() < count) {
       kafka::message_ptr m(rd_kafka_consumer_poll(c.get(), 1'000));
       if (!m || m->err) continue;
-      if (seen == 0 && held.empty()) {
-        began = steady::now();
-        cpu = cpu_seconds();
-      }
+      if (!meter) meter.emplace();
       held.push_back(std::move(m));
     }
     pqxx::work w(db);
@@ -194,8 +194,7 @@ inline rate to_postgres(const kafka::kafka_options& o, const std::string& from, 
     w.commit();
     seen += held.size();
   }
-  const double seconds = std::chrono::duration<double>(steady::now() - began).count();
-  const rate r{static_cast<double>(count) / seconds, 1e6 * (cpu_seconds() - cpu) / static_cast<double>(count)};
+  const auto r = meter->of(count);
   pqxx::work w(db);
   w.exec("DROP TABLE bare_events_" + suffix + ", bare_offsets_" + suffix);
   w.commit();

@@ -2,310 +2,220 @@
 // same time, from the same records).
 //
 //   HORIZONS_SERVICES_KAFKA_HEAP_MB=1024 ./dev services up kafka postgres; eval "$(./dev services env)"
-//   build/bench-kafka [--json FILE] [--quick] [--only kafka|postgres|latency|recovery|bridge|bare|recorder]
+//   build/bench-kafka [--json FILE] [--quick] [--only kafka|postgres|latency|recovery|bridge|bare|both|recorder]
 //   --only keeps the rows of the other parts that FILE has
-//   bridge, bare: one side of the first row alone, to be profiled; recorder: our side of the PostgreSQL row
+//   bridge, bare, both: sides of the first row alone, to be profiled; recorder: our side of the PostgreSQL row
 //   [--in-flight N]  kafka.in_flight_max of the bridge, but for the latencies, which leave it at its default
-#include <fstream>
-#include <mutex>
+#include <string_view>
 
 #include "bench/gateways/kafka_bare.hpp"
-#include "bench/gateways/kafka_bridge.hpp"
+#include "bench/gateways/kafka_handlers.hpp"
 #include "bench/gateways/kafka_latency.hpp"
 #include "bench/gateways/kafka_recovery.hpp"
 #include "bench/gateways/kafka_streams.hpp"
 #include "bench/report.hpp"
-#include "gateways/kafka/producer.hpp"
-#include "gateways/kafka/source.hpp"
-#include "gateways/kafka/submission_handler.hpp"
-#include "messages/make_event.hpp"
-#include "runtime/kit/system.hpp"
 #include "runtime/telemetry/log.hpp"
 
 namespace {
 
 using namespace horizons;
-using namespace std::chrono_literals;
-using bench::bridge;
-using kafka::milliseconds;
+using bench::better, bench::rate;
+using bench::bare::own_topic;
 
-constexpr int partitions = 10;
+constexpr int partitions = 10, linger_ms = 5;
+constexpr std::size_t record_bytes = 256, keys = 10'000;
 
-/// Passes on what was gathered in a turn of the source, behind it.
-class gathering_handler : public kafka::record_handler, public std::enable_shared_from_this<gathering_handler> {
-protected:
-  explicit gathering_handler(kit::context& self) : in_source_(self.mailbox_executor()) {}
-  void pass_on_soon() {
-    if (std::exchange(coming_, true)) return;
-    in_source_([weak = weak_from_this()] {
-      const auto me = weak.lock();
-      if (!me) return;
-      me->coming_ = false;
-      me->pass_on();
-    });
-  }
-  virtual void pass_on() = 0;
+void say(const char* who, const rate& r) {
+  std::printf("%s: %.0f records/s; us a record: client %.2f, brokers %.2f, others %.2f, idle %.2f (--time %.6f,%.6f)\n",
+              who, r.per_s, r.cpu_us, r.brokers_us, r.others_us, r.idle_us, r.began_s, r.ended_s);
+}
 
-private:
-  std::function<bool(std::function<void()>)> in_source_;
-  bool coming_ = false;
-};
-
-/// Every record goes on to another topic and is done when the brokers have it.
-class copier : public gathering_handler {
+class kafka_bench {
 public:
-  copier(bridge& b, kit::context& self, std::string to) : gathering_handler(self), bridge_(b), to_(std::move(to)) {}
-  void open(const kafka::kafka_options& options, int linger_ms) {
-    auto opened = kafka::producer::open({.kafka = options, .linger = milliseconds(linger_ms), .messages_max = 100'000},
-                                        [this] { wake(); });
-    producer_ = bench::bare::must(std::move(opened));
-  }
-  result<kafka::task> read(const kafka::received& r) override {
-    bridge_.start();
-    auto copy = std::make_shared<kafka::record>();
-    copy->key.emplace(r.key.value_or(""));
-    copy->value.emplace(r.value.value_or(""));
-    kafka::task t;  // without a lane: the producer keeps the order of each key by itself, as the relay relies on
-    t.run = [this, copy = kafka::record_ptr(std::move(copy))](const journal::source_mark&,
-                                                              kafka::completion then) mutable {
-      const auto token = reinterpret_cast<std::uint64_t>(new kafka::completion(std::move(then)));
-      gathered_.push_back({to_, std::move(copy), token});
-      pass_on_soon();
-    };
-    return t;
-  }
+  struct options {
+    kafka::kafka_options kafka;
+    std::string brokers;  // as Java's clients want them
+    std::size_t count = 400'000;
+    int repeats = 3;
+    bool quick = false;
+    // As many as full batches on every partition need, one under way and one gathered; the bare loop has room for a
+    // million.
+    std::size_t in_flight_max = 100'000;
+  };
+  explicit kafka_bench(options o) : o_(std::move(o)) {}
 
-private:
-  void pass_on() override {
-    if (producer_->send(gathered_) != gathered_.size()) bench::bare::die("the producer has less room than the source");
-    gathered_.clear();
-  }
-  void wake() {
-    for (const auto& d : producer_->take_deliveries()) {
-      const std::unique_ptr<kafka::completion> then(reinterpret_cast<kafka::completion*>(d.token));
-      bridge_.count();
-      (*then)(true);
+  void one_side(std::string_view which) const {
+    const own_topic from(o_.kafka, "in", partitions), to(o_.kafka, "out", partitions);
+    fill(from, to);
+    for (int i = 0; i < o_.repeats; ++i) {
+      if (which != "bridge") say("bare", bare(from, to));
+      if (which != "bare") say("bridge", ours(from, to));
     }
   }
-  bridge& bridge_;
-  std::string to_;
-  std::unique_ptr<kafka::producer> producer_;
-  std::vector<kafka::producer::outgoing> gathered_;  // of this turn
-};
 
-bench::bare::rate pass_through(const kafka::kafka_options& o, const std::string& from, const std::string& to,
-                               std::size_t count, int linger_ms, std::size_t in_flight_max) {
-  bridge b(
-      o, from, "memory:" + bench::bare::unique("bench"),
-      [&](bridge& me, kit::context& self) {
-        auto c = std::make_shared<copier>(me, self, to);
-        c->open(o, linger_ms);
-        return c;
-      },
-      in_flight_max);
-  const auto r = b.wait(count);
-  b.system.shutdown(10s);
-  return r;
-}
-
-/// Commands become events in the journal, with their marks in the same transaction: those of a turn in one batch.
-class recorder : public gathering_handler {
-public:
-  recorder(bridge& b, kit::context& self) : gathering_handler(self), bridge_(b), self_(self) {
-    auto services = b.services;
-    services.handle = [this](bridges::incoming in, bridges::callback<bridges::handled> then) {
-      gather(std::move(in), std::move(then));
-    };
-    commands_ = kafka::submission_handler(services, {}, self);
+  void recorder(const char* url) const {
+    const own_topic from(o_.kafka, "orders", partitions);
+    const auto some = std::min<std::size_t>(o_.count, 200'000);
+    bench::bare::fill(o_.kafka, from.name(), some, record_bytes, keys);
+    say("recorder", bench::to_journal(o_.kafka, from.name(), url, some, o_.in_flight_max));
   }
-  result<kafka::task> read(const kafka::received& r) override { return commands_->read(r); }
+
+  void kafka_to_kafka() {
+    const own_topic from(o_.kafka, "in", partitions), to(o_.kafka, "out", partitions);
+    fill(from, to);
+    std::vector<rate> our, their;
+    for (int i = 0; i < o_.repeats; ++i) {
+      their.push_back(bare(from, to));
+      our.push_back(ours(from, to));
+    }
+    compare("Kafka to Kafka, 256 B", our, their, "bare librdkafka", 0.8);
+    const auto streams = bench::kafka_streams(o_.brokers, from.name(), to.name(), o_.count, o_.repeats, linger_ms);
+    if (streams.empty()) return;
+    const auto per_cpu_second = [](const rate& r) { return 1e6 / r.cpu_us; };
+    row("Kafka to Kafka, 256 B, per CPU second of the client", "records", better::higher, per_cpu_second, our, streams,
+        "Kafka Streams", 2.0);
+    row("Kafka to Kafka, 256 B, beside Kafka Streams", "records/s", better::higher, &rate::per_s, our, streams,
+        "Kafka Streams", nullptr);
+  }
+
+  void kafka_to_postgres(const char* url) {
+    const auto some = std::min<std::size_t>(o_.count, 200'000);
+    std::vector<rate> stored, inserted;
+    for (int i = 0; i < o_.repeats; ++i) {
+      // A topic for each round: the journal knows how far it has read the one before.
+      const own_topic topic(o_.kafka, "orders", partitions);
+      bench::bare::fill(o_.kafka, topic.name(), some, record_bytes, keys);
+      inserted.push_back(bench::bare::to_postgres(o_.kafka, topic.name(), partitions, url, some, 500));
+      stored.push_back(bench::to_journal(o_.kafka, topic.name(), url, some, o_.in_flight_max));
+    }
+    compare("Kafka to PostgreSQL, exactly once, 256 B", stored, inserted, "bare librdkafka, INSERT of 500", 0.8);
+  }
+
+  void latency() {
+    {
+      const own_topic warm(o_.kafka, "warm", partitions);  // brokers are slow at first
+      bench::bare::fill(o_.kafka, warm.name(), o_.quick ? 50'000 : 300'000, record_bytes, keys);
+    }
+    for (const int hot : {1, 3}) {
+      const bench::pace pace{.partitions = hot, .warm_s = o_.quick ? 2 : 5, .seconds = o_.quick ? 3 : 15};
+      const auto bare = bench::measure_ages(o_.kafka, bench::side::bare, pace).theirs;
+      const auto ours = bench::measure_ages(o_.kafka, bench::side::ours, pace).ours;
+      const auto same = bench::measure_ages(o_.kafka, bench::side::both_readers, pace);
+      const auto where = "2,000/s, " + std::to_string(hot) + " hot partition" + (hot > 1 ? "s" : "");
+      const auto ms = [&](const std::string& what, const std::vector<double>& a, const std::vector<double>& b,
+                          double part, const nlohmann::json& goal) {
+        rows.push_back(bench::compare(what + ", " + where, "ms", better::lower, bench::bare::percentile(a, part),
+                                      "bare librdkafka", bench::bare::percentile(b, part), goal));
+      };
+      ms("end to end p50", ours, bare, 0.5, nullptr);
+      ms("end to end p99", ours, bare, 0.99, "< 20 ms");
+      ms("same records read p99", same.ours, same.theirs, 0.99, nullptr);
+      const double added = bench::bare::percentile(same.ours, 0.99) - bench::bare::percentile(same.theirs, 0.99);
+      rows.push_back(
+          bench::compare("added latency p99, " + where, "ms", better::lower, added, "", std::nullopt, "<= 2 ms"));
+    }
+  }
+
+  void recovery() {
+    if (!killable.known()) return;
+    const auto found = bench::measure_recovery(o_.kafka, killable, o_.quick ? 3 : 10);
+    const auto stands = [&](const char* what, double part, const nlohmann::json& goal) {
+      rows.push_back(bench::compare(what, "s", better::lower, bench::bare::percentile(found.ours, part),
+                                    "bare librdkafka", bench::bare::percentile(found.theirs, part), goal));
+    };
+    stands("standstill p50 when a broker is killed", 0.5, nullptr);
+    stands("standstill p99 when a broker is killed", 1, "< 5 s");
+  }
+
+  bench::killable_brokers killable;
+  std::vector<bench::row> rows;
 
 private:
-  void pass_on() override {
-    self_.request(bridge_.writer, journal::append{std::exchange(gathered_, {})}, 60s,
-                  [this, all = std::exchange(waiting_, {})](const result<journal::append_outcome>& r) {
-                    if (!r) bench::bare::die(r.error().text);
-                    for (const auto& then : all) {
-                      bridge_.count();
-                      then(bridges::handled{.marked = true});
-                    }
-                  });
+  /// And the brokers are warm.
+  void fill(const own_topic& from, const own_topic& to) const {
+    bench::bare::fill(o_.kafka, to.name(), o_.count / 2, record_bytes, keys);
+    bench::bare::fill(o_.kafka, from.name(), o_.count, record_bytes, keys);
   }
-  void gather(bridges::incoming in, bridges::callback<bridges::handled> then) {
-    bridge_.start();
-    event_context context{.now = self_.utc(), .correlation_id = in.what.correlation_id};
-    gathered_.events.push_back(
-        bench::bare::must(make_event(context, audit_recorded{.action = in.what.command_name,
-                                                             .actor = in.what.user_id,
-                                                             .resource_type = "job",
-                                                             .resource_id = in.what.job_id,
-                                                             .outcome = in.what.idempotency_key})));
-    gathered_.marks.push_back(std::move(*in.mark));
-    waiting_.push_back(std::move(then));
-    pass_on_soon();
+  rate bare(const own_topic& from, const own_topic& to) const {
+    return bench::bare::pass_through(o_.kafka, from.name(), partitions, to.name(), o_.count, linger_ms);
+  }
+  rate ours(const own_topic& from, const own_topic& to) const {
+    return bench::pass_through(o_.kafka, from.name(), to.name(), o_.count, linger_ms, o_.in_flight_max);
   }
 
-  bridge& bridge_;
-  kit::context& self_;
-  std::shared_ptr<kafka::record_handler> commands_;
-  journal::batch gathered_;
-  std::vector<bridges::callback<bridges::handled>> waiting_;
+  template <class Of>
+  void row(const std::string& what, const char* unit, better which, Of of, const std::vector<rate>& ours,
+           const std::vector<rate>& theirs, const std::string& peer, const nlohmann::json& goal) {
+    std::vector<double> a, b;
+    for (const auto& r : ours) a.push_back(std::invoke(of, r));
+    for (const auto& r : theirs) b.push_back(std::invoke(of, r));
+    const auto ma = bench::median_of(a), mb = bench::median_of(b);
+    rows.push_back(
+        bench::compare(what, unit, which, ma.seconds, peer, mb.seconds, goal, std::max(ma.spread, mb.spread)));
+  }
+  void compare(const std::string& what, const std::vector<rate>& ours, const std::vector<rate>& theirs,
+               const std::string& peer, double goal) {
+    const auto cost = [&](const char* whose, double rate::*of) {
+      row(what + ", " + whose, "us", better::lower, of, ours, theirs, peer, nullptr);
+    };
+    row(what, "records/s", better::higher, &rate::per_s, ours, theirs, peer, goal);
+    cost("CPU of the client", &rate::cpu_us);
+    if (killable.known()) cost("CPU of the brokers", &rate::brokers_us);
+    cost("CPU of everything else", &rate::others_us);
+    cost("idle time of all cores", &rate::idle_us);
+  }
+
+  options o_;
 };
 
-bench::bare::rate to_journal(const kafka::kafka_options& o, const std::string& from, const std::string& journal,
-                             std::size_t count, std::size_t in_flight_max) {
-  bridge b(
-      o, from, journal, [](bridge& me, kit::context& self) { return std::make_shared<recorder>(me, self); },
-      in_flight_max);
-  const auto r = b.wait(count);
-  b.system.shutdown(10s);
-  return r;
+std::vector<std::string> parts_of(const std::string& list) {
+  std::vector<std::string> parts;
+  std::istringstream rest(list);
+  for (std::string part; std::getline(rest, part, ',');) parts.push_back(part);
+  return parts;
 }
-
-double spread_of(std::vector<double> values) { return bench::median_of(std::move(values)).spread; }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string json_file, only;
-  bool quick = false;
-  // kafka.in_flight_max: as many as full batches on every partition need; the bare loops have no limit.
-  std::size_t in_flight_max = 16'384;
+  kafka_bench::options o;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--json" && i + 1 < argc) json_file = argv[++i];
     if (std::string_view(argv[i]) == "--only" && i + 1 < argc) only = argv[++i];
-    if (std::string_view(argv[i]) == "--in-flight" && i + 1 < argc) in_flight_max = std::stoul(argv[++i]);
-    if (std::string_view(argv[i]) == "--quick") quick = true;
+    if (std::string_view(argv[i]) == "--in-flight" && i + 1 < argc) o.in_flight_max = std::stoul(argv[++i]);
+    if (std::string_view(argv[i]) == "--quick") o.quick = true;
   }
+  if (o.quick) o.count = 50'000, o.repeats = 1;
   const char* brokers = std::getenv("HORIZONS_KAFKA_BROKERS");
   if (!brokers)
     bench::bare::die("HORIZONS_KAFKA_BROKERS is not set: ./dev services up kafka; eval $(./dev services env)");
-  horizons::log::configure({.level = horizons::log::level::error});
-  kafka::kafka_options o;
-  for (std::string rest = brokers; !rest.empty();) {
-    const auto comma = rest.find(',');
-    o.brokers.push_back(rest.substr(0, comma));
-    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
-  }
-  o.node = "bench";
-  const std::size_t count = quick ? 50'000 : 400'000;
+  const char* url = std::getenv("HORIZONS_JOURNAL_URL");
+  log::configure({.level = log::level::error});
+  o.brokers = brokers;
+  o.kafka.brokers = parts_of(brokers);
+  o.kafka.node = "bench";
   const auto cpu_before = bench::machine_cpu_time();
-  const int repeats = quick ? 1 : 3, linger_ms = 5;
-  const auto from = bench::bare::unique("in"), to = bench::bare::unique("out");
-  if (only != "latency" && only != "recovery" && only != "postgres") {
-    bench::bare::make_topic(o, from, partitions);
-    bench::bare::make_topic(o, to, partitions);
-    bench::bare::fill(o, to, count / 2, 256, 10'000);  // the brokers are warm
-    bench::bare::fill(o, from, count, 256, 10'000);
-  }
-
-  std::vector<bench::row> rows;
-  const auto compare = [&](const std::string& what, const std::vector<bench::bare::rate>& ours,
-                           const std::vector<bench::bare::rate>& theirs, const std::string& peer, double goal) {
-    std::vector<double> a, b, a_cpu, b_cpu;
-    for (const auto& r : ours) a.push_back(r.per_s), a_cpu.push_back(r.cpu_us);
-    for (const auto& r : theirs) b.push_back(r.per_s), b_cpu.push_back(r.cpu_us);
-    rows.push_back(bench::compare(what, "records/s", bench::better::higher, bench::median_of(a).seconds, peer,
-                                  bench::median_of(b).seconds, goal, std::max(spread_of(a), spread_of(b))));
-    rows.push_back(bench::compare(what + ", CPU of the client", "us", bench::better::lower,
-                                  bench::median_of(a_cpu).seconds, peer, bench::median_of(b_cpu).seconds, nullptr,
-                                  std::max(spread_of(a_cpu), spread_of(b_cpu))));
-  };
+  kafka_bench all(o);
+  if (only == "bridge" || only == "bare" || only == "both") return all.one_side(only), 0;
+  if (only == "recorder") return all.recorder(url ? url : "memory:recorder"), 0;
 
   const auto wanted = [&](std::string_view part) { return only.empty() || only == part; };
-  if (only == "recorder") {
-    const auto r = to_journal(o, from, std::getenv("HORIZONS_JOURNAL_URL"), 200'000, in_flight_max);
-    std::printf("%.0f records/s, %.2f us\n", r.per_s, r.cpu_us);
-    return 0;
-  }
-  if (only == "bridge" || only == "bare") {
-    const auto r = only == "bridge" ? pass_through(o, from, to, count, linger_ms, in_flight_max)
-                                    : bench::bare::pass_through(o, from, partitions, to, count, linger_ms);
-    std::printf("%.0f records/s, %.2f us\n", r.per_s, r.cpu_us);
-    return 0;
-  }
-  if (wanted("kafka")) {
-    std::vector<bench::bare::rate> ours, theirs;
-    for (int i = 0; i < repeats; ++i) {
-      theirs.push_back(bench::bare::pass_through(o, from, partitions, to, count, linger_ms));
-      ours.push_back(pass_through(o, from, to, count, linger_ms, in_flight_max));
-    }
-    compare("Kafka to Kafka, 256 B", ours, theirs, "bare librdkafka", 0.8);
-    const auto streams = bench::kafka_streams(brokers, from, to, count, repeats, linger_ms);
-    if (!streams.empty()) {
-      std::vector<double> a, b;  // records per CPU second of the client
-      for (const auto& r : ours) a.push_back(1e6 / r.cpu_us);
-      for (const auto& r : streams) b.push_back(1e6 / r.cpu_us);
-      rows.push_back(bench::compare("Kafka to Kafka, 256 B, per CPU second of the client", "records",
-                                    bench::better::higher, bench::median_of(a).seconds, "Kafka Streams",
-                                    bench::median_of(b).seconds, 2.0, std::max(spread_of(a), spread_of(b))));
-      b.clear();
-      for (const auto& r : streams) b.push_back(r.per_s);
-      a.clear();
-      for (const auto& r : ours) a.push_back(r.per_s);
-      rows.push_back(bench::compare("Kafka to Kafka, 256 B, beside Kafka Streams", "records/s", bench::better::higher,
-                                    bench::median_of(a).seconds, "Kafka Streams", bench::median_of(b).seconds, nullptr,
-                                    std::max(spread_of(a), spread_of(b))));
-    }
-  }
+  if (wanted("kafka")) all.kafka_to_kafka();
+  if (!url) std::fprintf(stderr, "kafka bench: HORIZONS_JOURNAL_URL is not set, no PostgreSQL rows\n");
+  if (url && wanted("postgres")) all.kafka_to_postgres(url);
+  if (wanted("latency")) all.latency();
+  if (wanted("recovery")) all.recovery();
 
-  if (const char* url = std::getenv("HORIZONS_JOURNAL_URL"); url && wanted("postgres")) {
-    const auto some = std::min<std::size_t>(count, 200'000);
-    std::vector<bench::bare::rate> stored, inserted;
-    for (int i = 0; i < repeats; ++i) {
-      // A topic for each round: the journal knows how far it has read the one before.
-      const auto topic = bench::bare::unique("orders");
-      bench::bare::make_topic(o, topic, partitions);
-      bench::bare::fill(o, topic, some, 256, 10'000);
-      inserted.push_back(bench::bare::to_postgres(o, topic, partitions, url, some, 500));
-      stored.push_back(to_journal(o, topic, url, some, in_flight_max));
-    }
-    compare("Kafka to PostgreSQL, exactly once, 256 B", stored, inserted, "bare librdkafka, INSERT of 500", 0.8);
-  } else if (!url) {
-    std::fprintf(stderr, "kafka bench: HORIZONS_JOURNAL_URL is not set, no PostgreSQL rows\n");
-  }
-
-  if (wanted("latency")) {
-    const auto warm = bench::bare::unique("warm");
-    bench::bare::make_topic(o, warm, partitions);
-    bench::bare::fill(o, warm, quick ? 50'000 : 300'000, 256, 10'000);  // brokers are slow at first
-  }
-  for (const int hot : {1, 3}) {
-    if (!wanted("latency")) break;
-    const bench::pace pace{.partitions = hot, .warm_s = quick ? 2 : 5, .seconds = quick ? 3 : 15};
-    const auto bare = bench::measure_ages(o, bench::side::bare, pace).theirs;
-    const auto ours = bench::measure_ages(o, bench::side::ours, pace).ours;
-    const auto same = bench::measure_ages(o, bench::side::both_readers, pace);
-    const auto at = [](const std::vector<double>& ms, double part) { return bench::bare::percentile(ms, part); };
-    const auto where = "2,000/s, " + std::to_string(hot) + " hot partition" + (hot > 1 ? "s" : "");
-    rows.push_back(bench::compare("end to end p50, " + where, "ms", bench::better::lower, at(ours, 0.5),
-                                  "bare librdkafka", at(bare, 0.5), nullptr));
-    rows.push_back(bench::compare("end to end p99, " + where, "ms", bench::better::lower, at(ours, 0.99),
-                                  "bare librdkafka", at(bare, 0.99), "< 20 ms"));
-    rows.push_back(bench::compare("same records read p99, " + where, "ms", bench::better::lower, at(same.ours, 0.99),
-                                  "bare librdkafka", at(same.theirs, 0.99), nullptr));
-    rows.push_back(bench::compare("added latency p99, " + where, "ms", bench::better::lower,
-                                  at(same.ours, 0.99) - at(same.theirs, 0.99), "", std::nullopt, "<= 2 ms"));
-  }
-  const bench::killable_brokers killable;
-  if (wanted("recovery") && killable.known()) {
-    const auto found = bench::measure_recovery(o, killable, quick ? 3 : 10);
-    rows.push_back(bench::compare("standstill p50 when a broker is killed", "s", bench::better::lower,
-                                  bench::bare::percentile(found.ours, 0.5), "bare librdkafka",
-                                  bench::bare::percentile(found.theirs, 0.5), nullptr));
-    rows.push_back(bench::compare("standstill p99 when a broker is killed", "s", bench::better::lower,
-                                  *std::ranges::max_element(found.ours), "bare librdkafka",
-                                  *std::ranges::max_element(found.theirs), "< 5 s"));
-  }
-  bench::print(rows);
+  bench::print(all.rows);
   std::printf("%.1f %% of the machine's CPU time went to its neighbours\n", 100 * bench::stolen_since(cpu_before));
   const nlohmann::json conditions{
-      {"brokers", "3 x Apache Kafka 3.9.2 on this machine, replication 3, acks=all, JVM " + killable.jvm()},
-      {"records", count},
+      {"brokers", "3 x Apache Kafka 3.9.2 on this machine, replication 3, acks=all, JVM " + all.killable.jvm()},
+      {"records", o.count},
       {"partitions", partitions},
       {"linger_ms", linger_ms},
-      {"kafka.in_flight_max", in_flight_max},
+      {"kafka.in_flight_max", o.in_flight_max},
       {only.empty() ? "cpu_stolen" : "cpu_stolen, " + only, bench::stolen_since(cpu_before)},
-      {"repeats", repeats}};
-  return bench::write_json(json_file, conditions, rows, !only.empty()) ? 0 : 1;
+      {"repeats", o.repeats}};
+  return bench::write_json(json_file, conditions, all.rows, !only.empty()) ? 0 : 1;
 }

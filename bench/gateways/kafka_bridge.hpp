@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,19 +45,16 @@ struct bridge {
   void start() {
     bool expected = false;
     if (!started.compare_exchange_strong(expected, true)) return;
-    began = bare::steady::now();
-    cpu = bare::cpu_seconds();
+    meter.emplace();
   }
-  bare::rate wait(std::size_t total) const {
+  rate wait(std::size_t total) const {
     while (done < total) std::this_thread::sleep_for(200us);
-    const double seconds = std::chrono::duration<double>(bare::steady::now() - began).count();
-    return {static_cast<double>(total) / seconds, 1e6 * (bare::cpu_seconds() - cpu) / static_cast<double>(total)};
+    return meter->of(total);
   }
 
   std::atomic<std::size_t> done{0};
   std::atomic<bool> started{false};
-  bare::steady::time_point began;
-  double cpu = 0;
+  std::optional<cost_meter> meter;  // from the first record on
   bridges::services services;
   kit::system system;
   kit::handle<journal::writer_api> writer;

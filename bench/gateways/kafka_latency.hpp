@@ -85,8 +85,8 @@ private:
 };
 
 inline ages measure_ages(const kafka::kafka_options& o, side who, const pace& p) {
-  const auto topic = bare::unique("hot");
-  bare::make_topic(o, topic, p.partitions);
+  const bare::own_topic hot(o, "hot", p.partitions);
+  const auto& topic = hot.name();
   ages found;
   std::optional<bridge> ours;
   if (who != side::bare)

@@ -18,14 +18,10 @@ using namespace std::chrono_literals;
 /// The brokers as `./dev services` started them. Only one at a time is ever away.
 class killable_brokers {
 public:
-  killable_brokers() {
-    const char* home = std::getenv("HORIZONS_SERVICES_HOME");
-    home_ = home ? std::filesystem::path(home) : std::filesystem::path(HORIZONS_BINARY_DIR "/services");
-  }
-  bool known() const { return pid_of(1) > 1; }
+  bool known() const { return broker_processes().size() == 3; }
   /// Their JVM's options, as the first one was started; empty: unknown.
   std::string jvm() const {
-    std::ifstream file(home_ / "kafka-1.json");
+    std::ifstream file(services_home() / "kafka-1.json");
     const auto how = nlohmann::json::parse(file, nullptr, false);
     std::string options;
     if (how.is_object() && how.contains("argv"))
@@ -34,23 +30,14 @@ public:
     return options;
   }
   void kill(int broker) const {
-    const auto pid = pid_of(broker);
-    if (pid <= 1) bare::die("broker " + std::to_string(broker) + " is not there");  // kill(-1) would be everybody
-    ::kill(-pid, SIGKILL);
+    const auto processes = broker_processes();
+    if (processes.size() != 3) bare::die("the brokers' processes are not known");
+    ::kill(-processes[static_cast<std::size_t>(broker) - 1], SIGKILL);
   }
   void restart(int broker) const {
     const auto command = HORIZONS_SOURCE_DIR "/tests/services/services restart kafka-" + std::to_string(broker);
     if (std::system(command.c_str()) != 0) bare::die("broker " + std::to_string(broker) + " does not come back");
   }
-
-private:
-  pid_t pid_of(int broker) const {
-    std::ifstream file(home_ / ("kafka-" + std::to_string(broker) + ".pid"));
-    pid_t pid = 0;
-    file >> pid;
-    return pid;
-  }
-  std::filesystem::path home_;
 };
 
 /// Who leads each partition of a topic whose replicas are all in sync; empty: they are not.
@@ -96,8 +83,8 @@ struct standing {
 inline standstills measure_recovery(const kafka::kafka_options& o, const killable_brokers& brokers, int kills) {
   constexpr int partitions = 3, per_s = 300;
   constexpr char our_mark = 'o', their_mark = 'b';
-  const auto topic = bare::unique("kill");
-  bare::make_topic(o, topic, partitions);
+  const bare::own_topic killed(o, "kill", partitions);
+  const auto& topic = killed.name();
   const auto asker = bare::must(kafka::client::open(kafka::client_role::admin, o));
   standing ours, theirs;
   bridge b(o, topic, "memory:" + bare::unique("bench"), [&](bridge& me, kit::context&) {

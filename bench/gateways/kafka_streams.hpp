@@ -12,8 +12,8 @@
 namespace horizons::bench {
 
 /// One rate per round; empty, with a line on stderr, where a JDK or Maven is not installed or it has failed.
-inline std::vector<bare::rate> kafka_streams(const std::string& brokers, const std::string& from, const std::string& to,
-                                             std::size_t count, int rounds, int linger_ms) {
+inline std::vector<rate> kafka_streams(const std::string& brokers, const std::string& from, const std::string& to,
+                                       std::size_t count, int rounds, int linger_ms) {
   namespace fs = std::filesystem;
   const auto quoted = [](const fs::path& p) { return "'" + p.string() + "'"; };
   const fs::path sources = HORIZONS_SOURCE_DIR "/bench/gateways/kafka_streams";
@@ -32,13 +32,13 @@ inline std::vector<bare::rate> kafka_streams(const std::string& brokers, const s
   FILE* pipe = ::popen(command.c_str(), "r");
   char part[4096];
   while (const auto n = pipe ? std::fread(part, 1, sizeof part, pipe) : 0) text.append(part, n);
-  std::vector<bare::rate> found;
+  std::vector<rate> found;
   if (!pipe || ::pclose(pipe) != 0) {
     std::fprintf(stderr, "Kafka Streams is left out: it is not installed or has failed\n");
     return found;
   }
   std::istringstream lines(text);
-  for (bare::rate r; lines >> r.per_s >> r.cpu_us;) found.push_back(r);
+  for (rate r; lines >> r.per_s >> r.cpu_us;) found.push_back(r);
   return found;
 }
 

@@ -23,7 +23,7 @@ public:
 
   struct limits {
     std::chrono::steady_clock::duration gathering;  // a batch takes more for so long after its first record
-    std::size_t bytes_max = 900'000;                // and up to so many bytes: librdkafka cuts it at a million
+    std::size_t bytes_max = 980'000;                // and up to so many bytes: librdkafka cuts it at a million
     std::size_t records_max = 9'000;                // … or 10,000 records
     std::size_t records_enough = 64;  // one that begins with so many that have waited takes no more: it is
                                       // large enough, and nothing can come too late for it

@@ -45,7 +45,7 @@ std::size_t resilient_producer::send(std::span<outgoing> records) {
     auto& e = ledger_.add({&routes_.of(r.topic), std::move(r.what), r.token, r.partition, bytes, now});
     if (phase_ != phase::up) continue;  // the new producer gets it, after those before it
     e.turn = e.to->turn_of(e);
-    if (!e.turn || e.turn->offer(&e, bytes, now, turn_limits_)) hand_over(e);
+    if (!e.turn || e.turn->offer(&e, wire_bytes_of(*e.what), now, turn_limits_)) hand_over(e);
   }
   settle(now);
   show_load();
