@@ -38,9 +38,9 @@ struct bridge {
           bare::die("a dead letter: " + r.error);
         }));
   }
-  /// One record is done; the first one starts the clock.
-  void count() {
-    if (done++ == 0) start();
+  /// Some records are done; the first one starts the clock.
+  void count(std::size_t records = 1) {
+    if (done.fetch_add(records) == 0) start();
   }
   void start() {
     bool expected = false;
@@ -70,8 +70,7 @@ public:
     std::memcpy(&stamp, r.value->data(), sizeof stamp);
     kafka::task t;
     t.lane.assign(*r.key);
-    t.run = [this, stamp, whose = r.value->at(sizeof stamp)](const journal::source_mark&,
-                                                             const kafka::completion& then) {
+    t.run = [this, stamp, whose = r.value->at(sizeof stamp)](const kafka::record_mark&, const kafka::completion& then) {
       note_(bare::age_ms(&stamp), whose);
       ++bridge_.done;
       then(true);

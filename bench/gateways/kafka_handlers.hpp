@@ -2,8 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,40 +46,70 @@ public:
   copier(bridge& b, kit::context& self, std::string to) : gathering_handler(self), bridge_(b), to_(std::move(to)) {}
   void open(const kafka::kafka_options& options, int linger_ms) {
     auto opened = kafka::producer::open(
-        {.kafka = options, .linger = kafka::milliseconds(linger_ms), .messages_max = 100'000}, [this] { wake(); });
+        {.kafka = options, .linger = kafka::milliseconds(linger_ms), .messages_max = 100'000, .topics = {to_}},
+        [this] { wake(); });
     producer_ = bare::must(std::move(opened));
   }
   result<kafka::task> read(const kafka::received& r) override {
     bridge_.start();
-    auto copy = std::make_shared<kafka::record>();
-    copy->key.emplace(r.key.value_or(""));
-    copy->value.emplace(r.value.value_or(""));
+    auto* s = free_slot();
+    s->copy->key.emplace(r.key.value_or(""));
+    if (!s->copy->value) s->copy->value.emplace();
+    s->copy->value->assign(r.value.value_or(""));
     kafka::task t;  // without a lane: the producer keeps the order of each key by itself, as the relay relies on
-    t.run = [this, copy = kafka::record_ptr(std::move(copy))](const journal::source_mark&,
-                                                              kafka::completion then) mutable {
-      const auto token = reinterpret_cast<std::uint64_t>(new kafka::completion(std::move(then)));
-      gathered_.push_back({to_, std::move(copy), token});
+    t.run = [this, s](const kafka::record_mark&, kafka::completion then) {
+      s->then = std::move(then);
+      gathered_.push_back({to_, s->copy, reinterpret_cast<std::uint64_t>(s)});
       pass_on_soon();
     };
     return t;
   }
 
 private:
+  /// A record on its way; used again when it has arrived.
+  struct slot {
+    std::shared_ptr<kafka::record> copy = std::make_shared<kafka::record>();
+    std::optional<kafka::completion> then;
+  };
+  slot* free_slot() {
+    if (free_.empty()) {
+      const std::lock_guard lock(mutex_);
+      free_.swap(arrived_);
+    }
+    if (free_.empty()) return &slots_.emplace_back();
+    auto* s = free_.back();
+    free_.pop_back();
+    return s;
+  }
   void pass_on() override {
     if (producer_->send(gathered_) != gathered_.size()) bare::die("the producer has less room than the source");
     gathered_.clear();
   }
+  /// On the producer's thread.
   void wake() {
-    for (const auto& d : producer_->take_deliveries()) {
-      const std::unique_ptr<kafka::completion> then(reinterpret_cast<kafka::completion*>(d.token));
-      bridge_.count();
-      (*then)(true);
+    producer_->take_deliveries(delivered_);
+    for (const auto& d : delivered_) {
+      if (d.refused) bare::die(d.refused->text);
+      told_.push_back(std::move(*reinterpret_cast<slot*>(d.token)->then));
     }
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& d : delivered_) arrived_.push_back(reinterpret_cast<slot*>(d.token));
+    }
+    bridge_.count(told_.size());
+    kafka::completion::tell(told_, true);
+    told_.clear();
   }
+
   bridge& bridge_;
   std::string to_;
-  std::unique_ptr<kafka::producer> producer_;
   std::vector<kafka::producer::outgoing> gathered_;  // of this turn
+  std::deque<slot> slots_;                           // as many as were ever under way
+  std::vector<slot*> free_, arrived_;                // arrived_: with the mutex
+  std::mutex mutex_;
+  std::vector<kafka::delivery> delivered_;
+  std::vector<kafka::completion> told_;
+  std::unique_ptr<kafka::producer> producer_;  // the last: its thread uses the others
 };
 
 /// Our side of the first row.

@@ -33,6 +33,12 @@ received view(const held_record& h) {
   return r;
 }
 
+journal::source_mark mark_of(const held_record& h) {
+  journal::source_mark m{.offset = h.stored.offset, .all_before = h.stored.all_before};
+  if (h.stored.releases) m.release = h.lane;
+  return m;
+}
+
 record copy_of(const held_record& h) {
   if (h.copy) return *h.copy;
   const auto r = view(h);
@@ -45,13 +51,15 @@ record copy_of(const held_record& h) {
   return c;
 }
 
-std::size_t size_of(const held_record& h) {
-  if (!h.copy) return h.message->len + h.message->key_len;
-  return (h.copy->key ? h.copy->key->size() : 0) + (h.copy->value ? h.copy->value->size() : 0);
+void keep(held_record& h, task t) {
+  h.lane = std::move(t.lane);
+  h.run = std::move(t.run);
+  if (!t.job_id.empty() || !t.traceparent.empty())
+    h.about.reset(new held_record::origin{std::move(t.job_id), std::move(t.traceparent)});
 }
 
 void detach(held_record& h) {
-  h.to_do.reset();
+  h.run = nullptr;
   if (h.copy) return;
   h.copy = std::make_unique<record>(copy_of(h));
   h.message = nullptr;

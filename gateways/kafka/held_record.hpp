@@ -14,19 +14,29 @@
 namespace horizons::kafka {
 
 /// A record that is worked on. Its bytes stay in librdkafka's buffer (of a whole fetch) while it is quick, and are
-/// copied when it has to wait.
+/// copied when it has to wait. There may be a hundred thousand of them, and each is met again when its memory has left
+/// the caches: what every record needs stands first and together.
 struct held_record {
   event_ptr event;
   const rd_kafka_message_t* message = nullptr;  // of event
-  std::unique_ptr<record> copy;                 // instead of event
   timestamp time{};
+  struct {
+    std::uint64_t offset = 0;
+    bool all_before = false, releases = false;  // releases: its lane
+  } stored;                                     // the mark of the present try
+  kit::local_flow::ticket credit;               // while it is in flight
+  std::uint32_t bytes = 0;                      // key and value
   kafka::time_kind time_kind = time_kind::none;
   bool sent_back = false;  // from the dead letters
+
   std::string lane;
-  std::optional<task> to_do;            // absent: to be read again
+  std::function<void(record_mark, completion)> run;  // of its task; empty: to be read again
+  struct origin {
+    std::string job_id, traceparent;
+  };
+  std::unique_ptr<origin> about;        // of its task; null: not known
+  std::unique_ptr<record> copy;         // instead of event
   std::unique_ptr<failed_record> dead;  // to be buried
-  journal::source_mark mark;            // of the present try; without its source and epoch
-  kit::local_flow::ticket credit;       // while it is in flight
   int tries = 0;
   std::optional<timestamp> first_failed;
   instant last_failed{};
@@ -34,8 +44,10 @@ struct held_record {
 
 /// A view of it, wherever its bytes are; where it came from is left out.
 received view(const held_record& h);
+/// The mark of the present try, without its source and epoch.
+journal::source_mark mark_of(const held_record& h);
 record copy_of(const held_record& h);
-std::size_t size_of(const held_record& h);  // key and value
+void keep(held_record& h, task t);
 
 /// It will wait, and be read again then: a task is good for one try, and librdkafka's buffer holds a whole fetch.
 void detach(held_record& h);

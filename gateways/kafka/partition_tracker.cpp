@@ -20,7 +20,7 @@ partition_tracker::verdict partition_tracker::receive(std::uint64_t offset, std:
     gap_end_ = offset;
   }
   expected_ = offset + 1;
-  finished_before_.erase(finished_before_.begin(), finished_before_.lower_bound(offset));
+  if (!finished_before_.empty()) finished_before_.erase(finished_before_.begin(), finished_before_.lower_bound(offset));
   const auto ticket = first_ticket_ + window_.size();
   auto& s = window_.emplace_back(slot{.offset = offset, .bytes = bytes});
   if (finished_before_.erase(offset) != 0) {

@@ -52,9 +52,9 @@ std::size_t resilient_producer::send(std::span<outgoing> records) {
   return sent;
 }
 
-std::vector<delivery> resilient_producer::take_deliveries() {
+void resilient_producer::take_deliveries(std::vector<delivery>& into) {
   const std::lock_guard lock(mutex_);
-  return ledger_.take_deliveries();
+  ledger_.take_deliveries(into);
 }
 
 bool resilient_producer::flush(milliseconds limit) {

@@ -77,7 +77,13 @@ public:
     std::int32_t partition = by_key;
   };
   virtual std::size_t send(std::span<outgoing> records) = 0;
-  virtual std::vector<delivery> take_deliveries() = 0;
+  /// What became of records since the last call, instead of what `into` has: for many at a time, it keeps its memory.
+  virtual void take_deliveries(std::vector<delivery>& into) = 0;
+  std::vector<delivery> take_deliveries() {
+    std::vector<delivery> all;
+    take_deliveries(all);
+    return all;
+  }
   /// Waits until nothing is under way; false when it still is after `limit`.
   virtual bool flush(milliseconds limit) = 0;
 

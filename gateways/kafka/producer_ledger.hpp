@@ -58,11 +58,10 @@ public:
     e.what.reset();
     spare_.splice(spare_.begin(), entries_, e.self);
   }
-  /// What became of records since the last call.
-  std::vector<delivery> take_deliveries() {
-    std::vector<delivery> next;
-    next.reserve(deliveries_.size());
-    return std::exchange(deliveries_, std::move(next));
+  /// What became of records since the last call, instead of what `into` has; its memory is used for the next ones.
+  void take_deliveries(std::vector<delivery>& into) {
+    into.clear();
+    into.swap(deliveries_);
   }
   bool has_deliveries() const { return !deliveries_.empty(); }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,14 +40,41 @@ public:
   struct receiver {
     virtual ~receiver() = default;
     virtual void completed(std::uint64_t generation, std::uint64_t offset, result<bool> outcome) = 0;
+    /// All of them its own.
+    virtual void completed(std::span<const completion> all, bool stored) = 0;
   };
   completion(std::shared_ptr<receiver> to, std::uint64_t generation, std::uint64_t offset)
       : to_(std::move(to)), generation_(generation), offset_(offset) {}
   void operator()(result<bool> outcome) const { to_->completed(generation_, offset_, std::move(outcome)); }
+  /// The same for many that have ended well, at the cost of one.
+  static void tell(std::span<const completion> all, bool stored) {
+    while (!all.empty()) {
+      std::size_t alike = 1;
+      while (alike < all.size() && all[alike].to_ == all[0].to_) ++alike;
+      all[0].to_->completed(all.first(alike), stored);
+      all = all.subspan(alike);
+    }
+  }
+  std::uint64_t generation() const { return generation_; }
+  std::uint64_t offset() const { return offset_; }
 
 private:
   std::shared_ptr<receiver> to_;
   std::uint64_t generation_, offset_;
+};
+
+/// How the journal is told that a record is finished. Good while the task's call lasts.
+struct record_mark {
+  const std::string& source;  // the partition's name in the journal
+  std::uint64_t epoch = 0;
+  journal::source_mark place;  // without them
+
+  /// To be stored with the effects.
+  journal::source_mark whole() && {
+    place.source = source;
+    place.epoch = epoch;
+    return std::move(place);
+  }
 };
 
 /// One record, read.
@@ -55,7 +83,7 @@ struct task {
   std::string job_id, traceparent;  // for the dead letter, should it come to that
   /// Does it, at most once per task. The mark is to be stored in the same transaction as the effects; true: it was,
   /// false: there was nothing to store, the source stores it. Answers once, on any thread.
-  std::function<void(journal::source_mark, completion)> run;
+  std::function<void(record_mark, completion)> run;
 };
 
 class record_handler {
@@ -69,7 +97,7 @@ public:
 
 /// Makes the handler anew at every start of the source; `self` is the source, for children of the handler's own. A
 /// handler that gathers records into batches posts itself what passes them on (self.mailbox_executor()) with the first
-/// of them: it runs behind the source's turn of up to 1,000 records.
+/// of them: it runs behind the source's turn of up to 250 records.
 using handler_factory = std::function<std::shared_ptr<record_handler>(kit::context& self)>;
 
 }  // namespace horizons::kafka

@@ -156,7 +156,8 @@ bool relay_actor::has_schema_id(std::string_view type) {
 
 void relay_actor::take_deliveries() {
   const auto now = self_.utc();
-  for (const auto& d : producer_->take_deliveries()) {
+  producer_->take_deliveries(delivered_);
+  for (const auto& d : delivered_) {
     if (d.token == 0) continue;  // a head of the audit chain
     if (d.refused) {
       refused(d.token, *d.refused);

@@ -115,6 +115,7 @@ private:
   // Towards the brokers.
   relay_window window_;
   std::vector<producer::outgoing> gathered_;  // of events in window_, not sent yet
+  std::vector<delivery> delivered_;           // of one call; kept for its memory
   touched_partitions touched_;                // by gathered_, and by what was sent since pacing_ was told
   request_pacing pacing_;
   job_origins origins_;

@@ -31,7 +31,8 @@ public:
   bool has_room(std::size_t bytes) const override;
   result<void> send(std::string_view topic, record_ptr r, std::uint64_t token, std::int32_t partition) override;
   std::size_t send(std::span<outgoing> records) override;
-  std::vector<delivery> take_deliveries() override;
+  using producer::take_deliveries;
+  void take_deliveries(std::vector<delivery>& into) override;
   bool flush(milliseconds limit) override;
   condition state() const override;
 

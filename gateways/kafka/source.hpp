@@ -41,10 +41,10 @@ struct kafka_source_options {
   /// Makes missing topics; may block. Empty: nobody does.
   std::function<result<void>()> create_topics{};
 
-  tracker_limits limits{};                          // per partition
-  std::size_t runnable_max = 8'192;                 // records held whose lanes move, or twice services.intake when that
-                                                    // is more; what is beyond is left in librdkafka
-  milliseconds commit_every{5'000};                 // to Kafka: the lag signal
+  tracker_limits limits{};           // per partition
+  std::size_t runnable_max = 8'192;  // records held whose lanes move, or 1,000 beyond services.intake when
+                                     // that is more; the rest is left in librdkafka
+  milliseconds commit_every{5'000};  // to Kafka: the lag signal
   milliseconds retry_first{250}, retry_max{5'000};  // of claims, questions, marks
   milliseconds fenced_pause{15'000};                // before a partition that somebody else took is claimed again
   milliseconds full_pause{500};                     // before the queue of jobs is asked again; doubles up to 16 times

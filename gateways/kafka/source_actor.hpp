@@ -82,6 +82,7 @@ private:
     void completed(std::uint64_t generation, std::uint64_t offset, result<bool> outcome) override {
       put({generation, offset, std::move(outcome)});
     }
+    void completed(std::span<const completion> all, bool stored) override;
   };
 
   // source_events.cpp

@@ -46,10 +46,10 @@ void source_actor::answered(part& p, std::uint64_t offset, const result<bool>& o
     full_in_a_row_ = 0;
     if (*outcome) {
       ++metrics_->applied;
-      done(p, offset, h.mark, now.utc);
+      done(p, offset, mark_of(h), now.utc);
     } else {
       ++metrics_->repeated;
-      mark(p, h.mark);
+      mark(p, mark_of(h));
     }
     return;
   }
@@ -120,9 +120,9 @@ void source_actor::bury(part& p, std::uint64_t offset) {
     d.attempts = h.tries;
     d.first_failed_at = h.first_failed.value_or(self_.utc());
     d.last_failed_at = self_.utc();
-    if (h.to_do) {
-      d.job_id = h.to_do->job_id;
-      d.traceparent = h.to_do->traceparent;
+    if (h.about) {
+      d.job_id = h.about->job_id;
+      d.traceparent = h.about->traceparent;
     }
     log::warn("a record goes to the dead letters", {{"record", to_string(p.id) + "@" + std::to_string(offset)},
                                                     {"reason", d.reason},
@@ -198,7 +198,7 @@ void source_actor::done(part& p, std::uint64_t offset, const journal::source_mar
   if (!m.park.empty()) p.tracker->park(m.park);
   if (!m.release.empty()) p.tracker->release(m.release);
   p.tracker->finish(offset, m);
-  p.held.erase(offset);  // and m with it, where it is the record's
+  p.held.erase(offset);
 }
 
 }  // namespace horizons::kafka

@@ -11,7 +11,9 @@ namespace {
 
 constexpr milliseconds tick_every{500};  // K15: events may be missed, time is not
 constexpr milliseconds ask_limit{30'000};
-constexpr int events_per_turn = 200, records_per_turn = 1'000;
+constexpr int events_per_turn = 200;
+constexpr int records_per_turn = 250;         // what is read is handed out while it is in the caches
+constexpr std::size_t readahead_min = 1'000;  // of records whose turn comes next, beyond what is in flight
 
 }  // namespace
 
@@ -31,6 +33,14 @@ void source_actor::outside::put(answer a) {
   wake();
 }
 
+void source_actor::outside::completed(std::span<const completion> all, bool stored) {
+  {
+    const std::lock_guard lock(mutex);
+    for (const auto& one : all) answers.push_back({one.generation(), one.offset(), stored});
+  }
+  wake();
+}
+
 source_actor::source_actor(kit::context& self, kafka_source_options options, bridges::services services,
                            dead_letter_sink dead_letters)
     : self_(self),
@@ -41,7 +51,7 @@ source_actor::source_actor(kit::context& self, kafka_source_options options, bri
       outside_(std::make_shared<outside>()),
       flow_(services_.intake, kit::gauge_of(self)),
       watch_(options_.progress) {
-  options_.runnable_max = std::max(options_.runnable_max, 2 * services_.intake.messages);
+  options_.runnable_max = std::max(options_.runnable_max, services_.intake.messages + readahead_min);
   if (options_.topics.empty())
     options_.topics.push_back({"job-submissions", submissions(services_, options_.kafka.registry)});
 }

@@ -72,12 +72,13 @@ bool source_actor::take(consumer::fetched& f) {
   rd_kafka_timestamp_type_t kind{};
   const auto time = rd_kafka_message_timestamp(m, &kind);
   h.message = m;
+  h.bytes = static_cast<std::uint32_t>(m->len + m->key_len);
   h.time_kind = kind == RD_KAFKA_TIMESTAMP_CREATE_TIME       ? time_kind::create
                 : kind == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? time_kind::log_append
                                                              : time_kind::none;
   if (h.time_kind != time_kind::none) h.time = timestamp(milliseconds(time));
   read_record(p, offset, h);
-  switch (p.tracker->receive(offset, h.lane, m->len + m->key_len)) {
+  switch (p.tracker->receive(offset, h.lane, h.bytes)) {
     case partition_tracker::verdict::taken:
       ++metrics_->received;
       h.event = std::move(f.event);
@@ -108,8 +109,7 @@ void source_actor::read_record(part& p, std::uint64_t offset, held_record& h) {
   h.sent_back = r.header(replays_header) != nullptr;
   auto read = p.handler->read(r);
   if (read) {
-    h.lane = std::move(read->lane);
-    h.to_do = std::move(*read);
+    keep(h, std::move(*read));
     return;
   }
   if (read.error().code == error_code::unavailable) {
@@ -137,7 +137,7 @@ void source_actor::hand_out() {
         if (!offset) break;
         any = true;
         auto& h = p.held.at(*offset);
-        h.credit = flow_.take(size_of(h));
+        h.credit = flow_.take(h.bytes);
         work(p, *offset);
       }
     }
@@ -150,20 +150,18 @@ void source_actor::work(part& p, std::uint64_t offset) {
   if (!h.dead && parked && !h.sent_back)
     h.dead = std::make_unique<failed_record>(
         failed_record{.reason = "parked", .error = "an earlier record of lane " + h.lane + " waits for an operator"});
-  if (!h.dead && !h.to_do) read_record(p, offset, h);
+  if (!h.dead && !h.run) read_record(p, offset, h);
   if (h.dead) return bury(p, offset);
-  if (!h.to_do) {  // its schema is not here yet: nobody's fault, so it is never given up
+  if (!h.run) {  // its schema is not here yet: nobody's fault, so it is never given up
     if (p.tracker->fail(offset, self_.now(), false)) h.credit.reset();
     detach(h);
     return;
   }
-  h.mark = p.tracker->mark_for(offset);
-  if (parked) h.mark.release = h.lane;
-  auto mark = h.mark;
-  mark.source = p.source;
-  mark.epoch = p.claimed.progress.epoch;
+  auto place = p.tracker->mark_for(offset);
+  h.stored = {.offset = place.offset, .all_before = place.all_before, .releases = parked};
+  if (parked) place.release = h.lane;
   ++h.tries;
-  h.to_do->run(std::move(mark), completion(outside_, p.generation, offset));
+  h.run({p.source, p.claimed.progress.epoch, std::move(place)}, completion(outside_, p.generation, offset));
 }
 
 /// A partition that is full for a moment only is not paused: what was fetched of it would be thrown away (K14).

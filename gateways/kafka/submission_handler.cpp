@@ -91,9 +91,9 @@ private:
     bridges::incoming in{.what = std::move(what), .traceparent = std::move(traceparent)};
     if (in.what.job_id.empty()) in.fallback_job_id = derived_job_id(r.cluster, r.topic, r.partition, r.offset, r.time);
     t.job_id = in.what.job_id.empty() ? in.fallback_job_id : in.what.job_id;
-    t.run = [handle = &services_.handle, keep = shared_from_this(), in = std::move(in)](journal::source_mark mark,
+    t.run = [handle = &services_.handle, keep = shared_from_this(), in = std::move(in)](record_mark mark,
                                                                                         completion then) mutable {
-      in.mark = std::move(mark);
+      in.mark = std::move(mark).whole();
       (*handle)(std::move(in), [then = std::move(then)](result<bridges::handled> h) {
         if (h)
           then(h->marked);

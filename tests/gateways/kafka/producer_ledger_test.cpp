@@ -43,7 +43,9 @@ TEST(producer_ledger, keeps_the_order_of_what_is_under_way_and_tells_of_the_rest
   for (const auto& e : l.entries()) left.push_back(e.token);
   EXPECT_EQ(left, (std::vector<std::uint64_t>{3, 4}));
   EXPECT_EQ(l.bytes(), 15u);
-  for (const auto& d : l.take_deliveries()) told.push_back(d.token);
+  std::vector<delivery> taken;
+  l.take_deliveries(taken);
+  for (const auto& d : taken) told.push_back(d.token);
   EXPECT_EQ(told, (std::vector<std::uint64_t>{2, 1}));
   EXPECT_FALSE(l.has_deliveries());
 }
