@@ -28,7 +28,7 @@ public:
     std::function<void()> caught_up;
     /// Where something has come, more follows soon: so long it is waited for here, which spares two changes of threads
     /// for each packet. Other messages of the actor wait as long (at most 32 times, while single ones come), unless
-    /// interrupter() is called.
+    /// that is interrupted.
     std::chrono::microseconds flowing{100};
   };
 
@@ -43,10 +43,8 @@ public:
   void lost(const error& why);
   /// Reads all that has arrived, waiting `linger` for more each time. Safe inside the hooks.
   void drain(std::chrono::microseconds linger = {});
-  /// Ends a wait for more and has caught_up called; on any thread, also when this is gone.
-  std::function<void()> interrupter() const {
-    return [n = nap_] { n->interrupt(); };
-  }
+  /// Where it waits for more. Who interrupts that, on any thread and also when this is gone, has caught_up called.
+  std::shared_ptr<nap> waits_in() const { return nap_; }
   /// Says goodbye; nothing is connected afterwards.
   void close();
 

@@ -32,9 +32,9 @@ void source_actor::start() {
   acks_ = std::make_shared<acknowledgements>(self_, *link_, consuming, options_.prefetch, metrics_->source);
   answers_ = std::make_shared<inbox<answered>>([run = self_.mailbox_executor(),
                                                 take = guarded([](source_actor& me) { me.take_answers(); }),
-                                                interrupt = link_->interrupter()] {
+                                                waits = link_->waits_in()] {
     run(take);
-    interrupt();
+    waits->interrupt();
   });
   link_->start();
   self_.on_stop([this] { stop(); });
