@@ -74,6 +74,8 @@ public:
     });
   }
   /// Two queues are filled first and then emptied one right after the other, in the order in which they were filled.
+  /// What comes first after a pause is a fifth slower, so the first messages of both are taken by a client that does
+  /// not count.
   void consume(int turn, figures& rate, figures& cpu_us, figures& broker_us) {
     const auto keep = [&](const bare::consumed& c, std::vector<double> figures::*side) {
       (rate.*side).push_back(c.per_s);
@@ -84,14 +86,14 @@ public:
     with_vhost([&](const bare::vhost&, const options& mine, const std::string& name) {
       with_vhost([&](const bare::vhost&, const options& other, const std::string&) {
         both(
-            turn, [&] { bare::submit(mine.hosts[0], count, window); },
-            [&] { bare::submit(other.hosts[0], count, window); });
+            turn, [&] { bare::submit(mine.hosts[0], count + count_, window); },
+            [&] { bare::submit(other.hosts[0], count + count_, window); });
         bare::wait_until_idle();
         both(
+            turn, [&] { take(mine, count_); }, [&] { take(other, count_); });
+        both(
             turn, [&] { keep(source_rate(mine, count, name), &figures::ours); },
-            [&] {
-              keep(bare::consume(other.hosts[0], "job-submissions", count, prefetch, prefetch / 2), &figures::theirs);
-            });
+            [&] { keep(take(other, count), &figures::theirs); });
         for (const auto side : {&figures::ours, &figures::theirs})
           std::fprintf(stderr, "  %6.0f/s, client %.2f us, brokers %.1f us;", (rate.*side).back(),
                        (cpu_us.*side).back(), (broker_us.*side).back());
@@ -118,6 +120,9 @@ public:
 private:
   static constexpr int rate_per_s = 2'000;
 
+  static bare::consumed take(const options& o, std::size_t count) {
+    return bare::consume(o.hosts[0], "job-submissions", count, prefetch, prefetch / 2);
+  }
   template <class Ours, class Theirs>
   static void both(int turn, Ours&& ours, Theirs&& theirs) {
     if (turn % 2 == 0) ours();
