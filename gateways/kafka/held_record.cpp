@@ -55,7 +55,7 @@ void keep(held_record& h, task t) {
   h.lane = std::move(t.lane);
   h.run = std::move(t.run);
   if (!t.job_id.empty() || !t.traceparent.empty())
-    h.about.reset(new held_record::origin{std::move(t.job_id), std::move(t.traceparent)});
+    h.about = std::make_unique<held_record::origin>(held_record::origin{std::move(t.job_id), std::move(t.traceparent)});
 }
 
 void detach(held_record& h) {

@@ -47,6 +47,7 @@ received view(const held_record& h);
 /// The mark of the present try, without its source and epoch.
 journal::source_mark mark_of(const held_record& h);
 record copy_of(const held_record& h);
+/// What its handler has read of it.
 void keep(held_record& h, task t);
 
 /// It will wait, and be read again then: a task is good for one try, and librdkafka's buffer holds a whole fetch.
