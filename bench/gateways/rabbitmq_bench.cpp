@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <list>
 #include <thread>
 
 #include "bench/gateways/rabbitmq_bare.hpp"
@@ -73,33 +74,36 @@ public:
       }
     });
   }
-  /// Two queues are filled first and then emptied one right after the other, in the order in which they were filled.
-  /// What comes first after a pause is a fifth slower, so the first messages of both are taken by a client that does
-  /// not count.
+  /// Five queues are filled first and then emptied one right after the other: the first one, not counted, by a client
+  /// that only warms the brokers up, the others by ours, theirs, theirs and ours, every other turn the other way round.
+  /// How fast a queue is emptied depends by a third on how many have been before it.
   void consume(int turn, figures& rate, figures& cpu_us, figures& broker_us) {
+    const auto count = 2 * count_;  // of each queue
+    std::list<house> queues;
+    for (int i = 0; i < 5; ++i) bare::submit(queues.emplace_back(*this).o.hosts[0], count, window);
+    bare::wait_until_idle();
+    take(queues.front().o, count);
+    queues.pop_front();
+    bare::consumed ours, theirs;
+    for (int i = 0; i < 4; ++i, queues.pop_front()) {
+      const bool mine = (i == 0 || i == 3) == (turn % 2 == 0);
+      const auto& q = queues.front();
+      auto& sum = mine ? ours : theirs;
+      const auto c = mine ? source_rate(q.o, count, q.name) : take(q.o, count);
+      std::fprintf(stderr, "  %s %6.0f/s, client %.2f us, brokers %.1f us;", mine ? "ours" : "theirs", c.per_s,
+                   c.cpu_us, c.broker_us);
+      sum.per_s += 0.5 / c.per_s;  // seconds a message
+      sum.cpu_us += 0.5 * c.cpu_us;
+      sum.broker_us += 0.5 * c.broker_us;
+    }
+    std::fprintf(stderr, "\n");
     const auto keep = [&](const bare::consumed& c, std::vector<double> figures::*side) {
-      (rate.*side).push_back(c.per_s);
+      (rate.*side).push_back(1 / c.per_s);
       (cpu_us.*side).push_back(c.cpu_us);
       (broker_us.*side).push_back(c.broker_us);
     };
-    const auto count = 3 * count_;  // the faster direction: a second rather than a third
-    with_vhost([&](const bare::vhost&, const options& mine, const std::string& name) {
-      with_vhost([&](const bare::vhost&, const options& other, const std::string&) {
-        both(
-            turn, [&] { bare::submit(mine.hosts[0], count + count_, window); },
-            [&] { bare::submit(other.hosts[0], count + count_, window); });
-        bare::wait_until_idle();
-        both(
-            turn, [&] { take(mine, count_); }, [&] { take(other, count_); });
-        both(
-            turn, [&] { keep(source_rate(mine, count, name), &figures::ours); },
-            [&] { keep(take(other, count), &figures::theirs); });
-        for (const auto side : {&figures::ours, &figures::theirs})
-          std::fprintf(stderr, "  %6.0f/s, client %.2f us, brokers %.1f us;", (rate.*side).back(),
-                       (cpu_us.*side).back(), (broker_us.*side).back());
-        std::fprintf(stderr, "  %s first\n", turn % 2 == 0 ? "ours" : "theirs");
-      });
-    });
+    keep(ours, &figures::ours);
+    keep(theirs, &figures::theirs);
   }
   void latency(int turn, figures& ms) {
     with_vhost([&](const bare::vhost& mine, const options& o, const std::string& name) {
@@ -120,6 +124,19 @@ public:
 private:
   static constexpr int rate_per_s = 2'000;
 
+  /// A virtual host with everything declared, for as long as it lives.
+  struct house {
+    explicit house(const contest& c)
+        : name("bench-" + std::to_string(::getpid()) + "-" + std::to_string(++vhosts)),
+          host(c.cluster_, name),
+          o(options_of(host.urls, c.kind_)) {
+      bare::declare_topology(o);
+    }
+    const std::string name;
+    const bare::vhost host;
+    const options o;
+  };
+
   static bare::consumed take(const options& o, std::size_t count) {
     return bare::consume(o.hosts[0], "job-submissions", count, prefetch, prefetch / 2);
   }
@@ -131,11 +148,8 @@ private:
   }
   template <class F>
   void with_vhost(F&& f) {
-    const std::string name = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(++vhosts);
-    const bare::vhost mine(cluster_, name);
-    const auto o = options_of(mine.urls, kind_);
-    bare::declare_topology(o);
-    f(mine, o, name);
+    const house h(*this);
+    f(h.host, h.o, h.name);
   }
   static void purge(const bare::vhost& v) {
     for (const auto* queue : {"job-events-api", "job-events-audit", "websocket-broadcast"}) v.purge(queue);
@@ -220,7 +234,9 @@ int main(int argc, char** argv) {
       {"prefetch", prefetch},
       {"publish", "job.events: three queues; persistent, confirmed"},
       {"consume",
-       "3 x messages, each of a job of its own; both queues filled, then emptied one right after the other. "
+       "2 x messages a queue, each of a job of its own; five queues filled, then emptied one right after the other: "
+       "one "
+       "for warming up, then ours, theirs, theirs, ours (the other way round every other turn). "
        "Both sides acknowledge half of the prefetch at once; ours reads the command of each message and "
        "acknowledges what the house has answered, bare reads the message's id"},
       {"latency", "from the journal (bare: from publish) to a consumer on another node"},

@@ -66,6 +66,7 @@ TEST_F(RabbitmqBridge, ARelayBeginsWhereTheLastOneEnded) {
 TEST_F(RabbitmqBridge, AStoppedRelayHasItsConfirms) {
   start_relay();
   std::vector<event> many;
+  many.reserve(3'000);
   for (int i = 0; i < 3'000; ++i)
     many.push_back(house_->event_of("j" + std::to_string(i), job_submitted{.agent = "a"}, 1));
   EXPECT_TRUE(house_->append(std::move(many)));
