@@ -13,13 +13,18 @@ namespace horizons::codec {
 
 class msgpack_writer {
 public:
-  explicit msgpack_writer(byte_buffer& out) : pack_(out) {}
+  explicit msgpack_writer(byte_buffer& out) : out_(out), pack_(out) {}
 
   void null() { pack_.pack_nil(); }
   void boolean(bool value) { value ? pack_.pack_true() : pack_.pack_false(); }
   void integer(std::int64_t value) { pack_.pack_int64(value); }
   void natural(std::uint64_t value) { pack_.pack_uint64(value); }
-  void real(double value) { pack_.pack_double(value); }
+  void real(double value) {
+    // The packer writes whole numbers as integers, and takes 2^64 for one that fits: it compares with the largest
+    // uint64 as a double, which is 2^64.
+    if (value == 0x1p64) return out_.put(std::string_view{"\xcb\x43\xf0\0\0\0\0\0\0", 9});
+    pack_.pack_double(value);
+  }
   void time(timestamp t) { text(to_string(t)); }  // the same map as JSON: a text, not an extension type
 
   void text(std::string_view text) {
@@ -37,6 +42,7 @@ public:
   void free_key(std::string_view name) { text(name); }
 
 private:
+  byte_buffer& out_;
   msgpack::packer<byte_buffer> pack_;
 };
 

@@ -64,6 +64,17 @@ TEST(msgpack, negative_numbers_keep_their_sign) {
   }
 }
 
+TEST(msgpack, whole_numbers_beyond_integers_stay_what_they_are) {
+  for (const double number : {0x1p63, 0x1p64, 0x1p65, -0x1p63, -0x1p64, 1e300}) {
+    command c;
+    c.agent = "a";
+    c.params = {{"x", number}};
+    const auto read = command_from_msgpack(to_msgpack(c));
+    ASSERT_TRUE(read) << read.error().text;
+    EXPECT_EQ(read->params["x"].get<double>(), number);
+  }
+}
+
 TEST(msgpack, bad_messages_say_where_and_why) {
   const auto with = [](const char* field, const json& value) {
     json e = progress();
