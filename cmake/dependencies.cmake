@@ -32,7 +32,7 @@ find_package(OpenSSL REQUIRED)
 dependency(openssl OpenSSL::SSL OpenSSL::Crypto)
 find_package(CURL REQUIRED)
 dependency(curl CURL::libcurl)
-find_library(MIMALLOC mimalloc REQUIRED)
+find_library(JEMALLOC jemalloc REQUIRED)
 find_package(PNG REQUIRED)
 dependency(png PNG::PNG)
 

@@ -2,11 +2,12 @@
 # room_tests(NAME): every tests/NAME/**_test.cpp becomes the GoogleTest binary NAME_tests.
 # room_bench(NAME): every bench/NAME/*_bench.cpp becomes a program of its own, bench-<file>.
 
-# quick_allocator(TARGET): mimalloc instead of the C library's malloc. Messages are made in one thread and freed in
-# another, where the latter takes a lock and often wakes somebody: a third more jobs per second, measured (bench/jobs).
+# quick_allocator(TARGET): jemalloc instead of the C library's malloc. Messages are made in one thread and freed in
+# another, where the latter takes a lock and often wakes somebody; see docs/decisions/0009-jemalloc-on-huge-pages.md.
 function(quick_allocator target)
   if(NOT HORIZONS_SANITIZE)
-    target_link_options(${target} PRIVATE -Wl,--push-state,--no-as-needed ${MIMALLOC} -Wl,--pop-state)
+    target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/allocator.cpp)
+    target_link_options(${target} PRIVATE -Wl,--push-state,--no-as-needed ${JEMALLOC} -Wl,--pop-state)
   endif()
 endfunction()
 

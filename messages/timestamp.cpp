@@ -29,13 +29,13 @@ tl::unexpected<error> refused(std::string_view text, const char* reason) {
 
 }  // namespace
 
-std::string to_string(timestamp t) {
+timestamp_text text_of(timestamp t) {
   using namespace std::chrono;
   const auto day = floor<days>(t);
   const year_month_day date{day};
   const auto ms = static_cast<unsigned>((t - day).count());
-  char text[40];
-  char* p = put(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  timestamp_text text;
+  char* p = put(text.data(), static_cast<unsigned>(static_cast<int>(date.year())), 4);
   *p++ = '-';
   p = put(p, static_cast<unsigned>(date.month()), 2);
   *p++ = '-';
@@ -48,8 +48,13 @@ std::string to_string(timestamp t) {
   p = put(p, ms / 1000 % 60, 2);
   *p++ = '.';
   p = put(p, ms % 1000, 3);
-  *p++ = 'Z';
-  return {text, p};
+  *p = 'Z';
+  return text;
+}
+
+std::string to_string(timestamp t) {
+  const auto text = text_of(t);
+  return {text.data(), text.size()};
 }
 
 result<timestamp> parse_timestamp(std::string_view text) {

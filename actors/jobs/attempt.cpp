@@ -79,27 +79,32 @@ std::string decode_percent(std::string_view text) {
   return out;
 }
 
-/// The path that a dataset's URI says.
-result<std::string> path_of(const std::string& uri) {
-  std::string path = uri;
+/// The path that a dataset's URI says, still percent-encoded when it is a URI; it points into `uri`.
+struct written_path {
+  std::string_view text;
+  bool is_encoded = false;
+  std::string decoded() const { return is_encoded ? decode_percent(text) : std::string(text); }
+};
+
+result<written_path> path_of(const std::string& uri) {
+  written_path path{uri};
   if (auto colon = uri.find(':'); colon != std::string::npos && uri.find('/') > colon) {
-    auto scheme = uri.substr(0, colon);
+    const auto scheme = path.text.substr(0, colon);
     if (scheme != "file")
-      return failure(error_code::invalid_argument, "dataset " + uri + ": this node reads no " + scheme +
+      return failure(error_code::invalid_argument, "dataset " + uri + ": this node reads no " + std::string(scheme) +
                                                        ": addresses; expected file:///absolute/path");
-    path = uri.substr(colon + 1);
-    if (path.starts_with("//")) {
-      auto host_end = path.find('/', 2);
-      auto host = path.substr(2, host_end == std::string::npos ? std::string::npos : host_end - 2);
+    path = {path.text.substr(colon + 1), true};
+    if (path.text.starts_with("//")) {
+      const auto host_end = std::min(path.text.find('/', 2), path.text.size());
+      const auto host = path.text.substr(2, host_end - 2);
       if (!host.empty() && host != "localhost")
         return failure(error_code::invalid_argument,
-                       "dataset " + uri + ": \"" + host +
+                       "dataset " + uri + ": \"" + std::string(host) +
                            "\" would be a host name; expected file:///absolute/path (three slashes)");
-      path = host_end == std::string::npos ? "" : path.substr(host_end);
+      path.text.remove_prefix(host_end);
     }
-    path = decode_percent(path);
   }
-  if (path.empty())
+  if (path.text.empty())
     return failure(error_code::invalid_argument,
                    "dataset \"" + uri + "\" names no path; expected file:///absolute/path");
   return path;
@@ -116,7 +121,7 @@ result<fs::path> local_dataset(const std::string& uri, const std::vector<std::st
   if (!path) return failure(path.error());
   // The real path, so that a link or ".." cannot leave what is allowed.
   std::error_code ec;
-  auto real = fs::weakly_canonical(*path, ec);
+  auto real = fs::weakly_canonical(path->decoded(), ec);
   if (ec) return failure(error_code::not_found, "dataset " + uri + ": " + ec.message());
   if (!allow.empty()) {
     bool allowed = false;

@@ -84,9 +84,11 @@ struct job {
   /// As GET /api/jobs/{id} answers; `waiting_for` empty: not said.
   json view(const std::string& waiting_for = {}) const;
 
-  /// The inverse of `snapshot`, for projections that keep folded jobs.
-  static result<job> from_snapshot(std::string_view text);
-  std::string snapshot() const;
+  /// A folded job as texts, for projections that keep them: what its submission fixed (the first five members, request,
+  /// submitted_at, position), and the rest, which changes.
+  std::string origin_snapshot() const;
+  std::string state_snapshot() const;
+  static result<job> from_snapshots(std::string_view origin, std::string_view state);
 
   friend bool operator==(const job&, const job&) = default;
 };

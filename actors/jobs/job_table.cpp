@@ -12,7 +12,7 @@ namespace sqlite = journal::sqlite;
 
 namespace {
 
-constexpr int table_version = 3;
+constexpr int table_version = 4;
 constexpr std::size_t folded_jobs_max = 20'000;    // kept in memory between events: some 2 KiB each
 constexpr std::size_t unwritten_jobs_max = 5'000;  // a job that comes and goes between two writes is written once
 constexpr std::size_t written_at_once = 250;       // jobs, some milliseconds: more would keep a processor from them
@@ -23,23 +23,42 @@ constexpr const char* schema = R"(
     position INTEGER PRIMARY KEY, tenant TEXT NOT NULL, job_id TEXT NOT NULL, status TEXT NOT NULL,
     open INTEGER NOT NULL, user_id TEXT NOT NULL, agent TEXT NOT NULL, priority INTEGER NOT NULL,
     attempt INTEGER NOT NULL, submitted_ms INTEGER NOT NULL, gpus INTEGER NOT NULL, cpus INTEGER NOT NULL,
-    walltime_s INTEGER NOT NULL, dataset INTEGER NOT NULL, snapshot TEXT NOT NULL);
+    walltime_s INTEGER NOT NULL, dataset INTEGER NOT NULL, origin TEXT NOT NULL, sequence INTEGER NOT NULL,
+    state TEXT NOT NULL);
   CREATE UNIQUE INDEX jobs_by_name ON jobs (job_id, tenant);
   CREATE INDEX jobs_open ON jobs (position) WHERE open = 1;
 )";
+
+/// The first start of a job right after it was queued: its event alone tells the job's whole state.
+bool is_first_start(const event& e) {
+  const auto* r = std::get_if<job_running>(&e.data);
+  return r && e.sequence == 3 && r->attempt == 1 && r->old_status == to_string(job_status::queued);
+}
+
+/// A job as it was before that.
+job queued_job(const event& e) {
+  job j;
+  j.tenant = e.tenant;
+  j.job_id = e.job_id;
+  j.status = job_status::queued;
+  j.last_sequence = e.sequence - 1;
+  return j;
+}
 
 }  // namespace
 
 struct job_table::state {
   sqlite::connection db;
-  sqlite::statement begin, commit, put, get, move, open_page;
+  sqlite::statement begin, commit, put, change, get, move, open_page;
   std::uint64_t position = 0;
   std::uint64_t written = 0;  // up to there the file says it
   struct kept {
     job value;
+    bool is_stored = false;  // there is a row
+    bool is_whole = true;    // else only its state is here, and its origin in the row
     bool unwritten = false;
   };
-  using folded_jobs = std::unordered_map<job_key, kept, job_key_hash>;
+  using folded_jobs = std::unordered_map<job_key, kept, job_key_hash, std::equal_to<>>;
   folded_jobs folded;                               // recent jobs, so that an event costs no parsing
   std::vector<folded_jobs::value_type*> unwritten;  // changed since `writing` was begun
   std::vector<folded_jobs::value_type*> writing;    // on their way to the file, piece by piece
@@ -55,11 +74,16 @@ struct job_table::state {
     for (auto& [s, sql] : std::initializer_list<std::pair<sqlite::statement*, std::string_view>>{
              {&begin, "BEGIN IMMEDIATE"},
              {&commit, "COMMIT"},
+             // A row that is newer stays: after a crash, events are applied again that it knows.
              {&put,
-              "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
-              "ON CONFLICT (position) DO UPDATE SET status = excluded.status, open = excluded.open, "
-              "attempt = excluded.attempt, snapshot = excluded.snapshot"},
-             {&get, "SELECT snapshot FROM jobs WHERE tenant = ?1 AND job_id = ?2"},
+              "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
+              "ON CONFLICT (position) DO UPDATE SET status = excluded.status, open = excluded.open, attempt = "
+              "excluded.attempt, sequence = excluded.sequence, state = excluded.state WHERE sequence < "
+              "excluded.sequence"},
+             {&change,
+              "UPDATE jobs SET status = ?1, open = ?2, attempt = ?3, sequence = ?4, state = ?5 "
+              "WHERE job_id = ?6 AND tenant = ?7 AND sequence < ?4"},
+             {&get, "SELECT origin, state FROM jobs WHERE job_id = ?1 AND tenant = ?2"},
              {&move, "UPDATE meta SET position = ?1"},
              {&open_page,
               "SELECT tenant, job_id, status, priority, position, attempt, user_id, gpus, cpus, walltime_s, dataset, "
@@ -68,53 +92,67 @@ struct job_table::state {
     return {};
   }
 
-  result<std::optional<job>> load(const job_key& key) {
+  /// `newer`: its state instead of the row's.
+  result<std::optional<job>> load(const job_key& key, const job* newer = nullptr) {
     sqlite::reset_at_end guard(get);
-    auto row = get.bind(1, key.tenant).bind(2, key.job_id).step();
+    auto row = get.bind(1, key.job_id).bind(2, key.tenant).step();
     if (!row) return failure(row.error());
     if (!*row) return std::optional<job>{};
-    auto j = job::from_snapshot(get.text(0));
+    auto j = job::from_snapshots(get.text(0), newer ? newer->state_snapshot() : std::string(get.text(1)));
     if (!j) return failure(j.error());
     return std::optional<job>(std::move(*j));
   }
 
-  result<void> store(const job& j) {
+  result<void> store(const kept& k) {
+    const auto& j = k.value;
+    const auto status = to_string(j.status);
+    const auto state = j.state_snapshot();
+    const std::int64_t open = !is_final(j.status), attempt = j.attempt;
+    if (k.is_stored)
+      return change.bind(1, status)
+          .bind(2, open)
+          .bind(3, attempt)
+          .bind(4, j.last_sequence)
+          .bind(5, state)
+          .bind(6, j.job_id)
+          .bind(7, j.tenant)
+          .run();
     if (j.position == 0) return {};  // its beginning is in no journal we know
-    auto status = to_string(j.status);
-    auto snapshot = j.snapshot();
-    auto submitted = j.submitted_at ? j.submitted_at->time_since_epoch().count() : 0;
+    const auto origin = j.origin_snapshot();
+    const auto submitted = j.submitted_at ? j.submitted_at->time_since_epoch().count() : 0;
     return put.bind(1, j.position)
         .bind(2, j.tenant)
         .bind(3, j.job_id)
         .bind(4, status)
-        .bind(5, std::int64_t{!is_final(j.status)})
+        .bind(5, open)
         .bind(6, j.user_id)
         .bind(7, j.request.agent)
         .bind(8, std::int64_t{j.request.priority})
-        .bind(9, std::int64_t{j.attempt})
+        .bind(9, attempt)
         .bind(10, std::int64_t{submitted})
         .bind(11, std::int64_t{j.request.wants.gpus})
         .bind(12, std::int64_t{j.request.wants.cpus})
         .bind(13, std::int64_t{j.request.wants.walltime_s})
         .bind(14, static_cast<std::int64_t>(std::hash<std::string>{}(j.request.dataset)))
-        .bind(15, snapshot)
+        .bind(15, origin)
+        .bind(16, j.last_sequence)
+        .bind(17, state)
         .run();
   }
 
   /// The job of that event as it stands, in memory.
   result<folded_jobs::value_type*> job_of(const event& e) {
+    if (auto at = folded.find(job_name{e.tenant, e.job_id}); at != folded.end()) return &*at;
     job_key key{e.tenant, e.job_id};
-    auto at = folded.find(key);
-    if (at == folded.end()) {
-      job j;
-      if (e.sequence > 1) {
-        auto known = load(key);
-        if (!known) return failure(known.error());
-        if (*known) j = std::move(**known);
-      }
-      at = folded.emplace(std::move(key), kept{std::move(j)}).first;
+    kept k;
+    if (is_first_start(e)) {
+      k = {queued_job(e), true, false};
+    } else if (e.sequence > 1) {
+      auto known = load(key);
+      if (!known) return failure(known.error());
+      if (*known) k = {std::move(**known), true};
     }
-    return &*at;
+    return &*folded.emplace(std::move(key), std::move(k)).first;
   }
 
   result<void> fold(const journal::event_list& events) {
@@ -150,7 +188,7 @@ struct job_table::state {
     const auto left = writing.size() - std::min(jobs_max, writing.size());
     if (auto ok = begin.run(); !ok) return ok;
     result<void> done;
-    for (auto i = left; done && i < writing.size(); ++i) done = store(writing[i]->second.value);
+    for (auto i = left; done && i < writing.size(); ++i) done = store(writing[i]->second);
     if (done && left == 0) done = move.bind(1, writing_to).run();
     if (done) done = commit.run();
     if (!done) {
@@ -160,6 +198,7 @@ struct job_table::state {
     for (; writing.size() > left; writing.pop_back()) {
       auto* entry = writing.back();
       entry->second.unwritten = false;
+      entry->second.is_stored = entry->second.is_stored || entry->second.value.position > 0;
       if (is_final(entry->second.value.status)) folded.erase(job_key(entry->first));
     }
     if (left > 0) return {};
@@ -180,7 +219,8 @@ result<job_table> job_table::open(const std::string& path, const std::string& jo
   if (!db) return failure(db.error());
   s->db = std::move(*db);
   // NORMAL in WAL mode syncs only at checkpoints: what a power cut takes is applied again from the journal.
-  if (auto ok = s->db.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"); !ok) return failure(ok.error());
+  if (auto ok = s->db.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8192"); !ok)
+    return failure(ok.error());
   auto version = s->db.integer("PRAGMA user_version");
   if (!version) return failure(version.error());
   bool usable = *version == table_version;
@@ -227,7 +267,9 @@ result<void> job_table::write() {
 
 result<std::optional<job>> job_table::find(const job_key& key) {
   auto at = state_->folded.find(key);
-  return at == state_->folded.end() ? state_->load(key) : std::optional(at->second.value);
+  if (at == state_->folded.end()) return state_->load(key);
+  auto& k = at->second;
+  return k.is_whole ? std::optional(k.value) : state_->load(key, &k.value);
 }
 
 result<job_page> job_table::list(const job_query& q) {
@@ -244,7 +286,7 @@ result<job_page> job_table::list(const job_query& q) {
   if (q.page_size < 1 || q.page_size > 1'000)
     return failure(error_code::invalid_argument, "page_size = " + std::to_string(q.page_size) + "; expected 1 to 1000");
 
-  std::string sql = "SELECT snapshot, position FROM jobs WHERE position < ?1";
+  std::string sql = "SELECT origin, state, position FROM jobs WHERE position < ?1";
   std::vector<std::string> texts;
   auto also = [&](const char* column, const std::string& value) {
     if (value.empty()) return;
@@ -271,10 +313,10 @@ result<job_page> job_table::list(const job_query& q) {
       page.next_page_token = std::to_string(last);
       break;
     }
-    auto j = job::from_snapshot(s->text(0));
+    auto j = job::from_snapshots(s->text(0), s->text(1));
     if (!j) return failure(j.error());
     page.jobs.push_back(j->view());
-    last = s->natural(1);
+    last = s->natural(2);
   }
   return page;
 }

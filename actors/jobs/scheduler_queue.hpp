@@ -37,9 +37,17 @@ struct job_key {
   friend auto operator<=>(const job_key&, const job_key&) = default;
 };
 
+/// The same, of somebody else's texts: to look for a job without copying its name.
+struct job_name {
+  std::string_view tenant, job_id;
+  friend bool operator==(const job_name& a, const job_key& b) { return a.job_id == b.job_id && a.tenant == b.tenant; }
+};
+
 struct job_key_hash {
-  std::size_t operator()(const job_key& k) const {
-    return std::hash<std::string>{}(k.tenant) * 31 + std::hash<std::string>{}(k.job_id);
+  using is_transparent = void;
+  std::size_t operator()(const auto& k) const {
+    const std::hash<std::string_view> hash;
+    return hash(k.tenant) * 31 + hash(k.job_id);
   }
 };
 

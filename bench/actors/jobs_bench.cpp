@@ -76,11 +76,18 @@ command job_number(std::size_t n) {
 
 std::string kind_of(const std::string& url) { return url.substr(0, url.find(':')); }
 
-/// A fresh journal of that kind in the folder.
-std::string fresh(const std::string& url, const options& o) {
-  if (kind_of(url) != "sqlite") return url;
-  for (const char* end : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(o.folder + "/jobs-bench.db" + end);
-  return "sqlite:" + o.folder + "/jobs-bench.db";
+/// Jobs at a time on each of two devices: enough to fill the commits of a disk.
+std::size_t slots_of(const std::string& kind) { return kind == "memory" ? 256 : 1'024; }
+
+/// A fresh journal of that kind in the folder, and a fresh job table, in a file where the node would have one.
+node_options fresh(const std::string& url, const options& o) {
+  const auto journal = o.folder + "/jobs-bench.db", table = o.folder + "/jobs-bench-views.db";
+  for (const auto& file : {journal, table})
+    for (const char* end : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(file + end);
+  const auto kind = kind_of(url);
+  return {.journal_url = kind == "sqlite" ? "sqlite:" + journal : url,
+          .table_path = kind == "memory" ? ":memory:" : table,
+          .slots = slots_of(kind)};
 }
 
 std::unique_ptr<job_node> start_node(const node_options& node, event_watcher watcher) {
@@ -166,7 +173,7 @@ void submit_at_rate(job_node& node, job_counts& counts, latency_probe& probe, do
 double measure_flow(const std::string& url, const options& o, std::vector<row>& rows, double& events_per_commit) {
   job_counts counts;
   latency_probe probe;
-  auto node = start_node({.journal_url = fresh(url, o)}, [&](const event& e) {
+  auto node = start_node(fresh(url, o), [&](const event& e) {
     if (std::holds_alternative<job_running>(e.data)) probe.running(e.job_id);
     if (std::holds_alternative<job_completed>(e.data)) counts.completed();
   });
@@ -190,12 +197,8 @@ double measure_flow(const std::string& url, const options& o, std::vector<row>& 
 
 /// So many jobs that wait for a device: whether the last ones cost what the first did, memory, and the restart.
 void measure_queue(const options& o, std::vector<row>& rows) {
-  node_options node{
-      .journal_url = fresh("sqlite:", o), .table_path = o.folder + "/jobs-bench-views.db", .runs_jobs = false};
-  auto remove_views = [&] {
-    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(node.table_path + end);
-  };
-  remove_views();
+  auto node = fresh("sqlite:", o);
+  node.runs_jobs = false;
   {
     auto n = start_node(node, [](const event&) {});
     const double before = resident_bytes();
@@ -229,8 +232,6 @@ void measure_queue(const options& o, std::vector<row>& rows) {
   if (n->recovered() < o.queued / 10 * 10) stop("the restarted node knows fewer jobs than there were");
   rows.push_back(compare("restart to ready, " + std::to_string(n->recovered()) + " queued jobs", "s", better::lower,
                          took.count(), "", {}, 10));
-  n.reset();
-  remove_views();
 }
 
 options read_options(int argc, char** argv) {
@@ -282,6 +283,7 @@ int main(int argc, char** argv) {
     double events_per_commit = 0;
     auto rate = measure_flow(url, o, rows, events_per_commit);
     conditions["events per commit, " + kind_of(url)] = std::round(events_per_commit);
+    conditions["jobs under way, " + kind_of(url)] = 2 * slots_of(kind_of(url));
     if (kind_of(url) == "sqlite") durable = rate;
   }
   if (o.peers && durable > 0)

@@ -36,9 +36,12 @@ public:
   }
 
   void time(timestamp t) {
-    out_.put('"');
-    out_.put(to_string(t));
-    out_.put('"');
+    const auto text = text_of(t);  // nothing to escape
+    char* const p = out_.room(text.size() + 2);
+    p[0] = '"';
+    std::memcpy(p + 1, text.data(), text.size());
+    p[text.size() + 1] = '"';
+    out_.advance(text.size() + 2);
   }
 
   void text(std::string_view text) {

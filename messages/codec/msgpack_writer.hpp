@@ -25,7 +25,10 @@ public:
     if (value == 0x1p64) return out_.put(std::string_view{"\xcb\x43\xf0\0\0\0\0\0\0", 9});
     pack_.pack_double(value);
   }
-  void time(timestamp t) { text(to_string(t)); }  // the same map as JSON: a text, not an extension type
+  void time(timestamp t) {  // the same map as JSON: a text, not an extension type
+    const auto written = text_of(t);
+    text({written.data(), written.size()});
+  }
 
   void text(std::string_view text) {
     const auto length = static_cast<std::uint32_t>(text.size());  // bounded by validate() far below 2^32

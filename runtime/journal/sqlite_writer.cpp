@@ -14,9 +14,11 @@ namespace {
 
 // synchronous=FULL syncs the log in every commit: what was acknowledged survives a power cut.
 // Pages of 4 KiB (the file system's): a commit of one event writes few of them to the log. The cache holds the inner
-// pages of the indexes of some 10^8 events. No mmap: a read error would be a SIGBUS instead of an error.
+// pages of the indexes of some 10^7 events; a larger one costs each commit, which walks through all of it after a page
+// was split (SQLite 3.40: its place-holder beyond the file's end is cut off again). No mmap: a read error would be a
+// SIGBUS instead of an error.
 constexpr const char* writer_settings =
-    "pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536; "
+    "pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -16384; "
     "pragma journal_size_limit = 67108864; pragma mmap_size = 0; pragma temp_store = memory;";
 
 }  // namespace

@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -76,67 +74,8 @@ private:
   credit_gauge shown_;
 };
 
-/// A flow whose messages are answered (requests, units of work), kept by the asker: the receiver grants `limits` once,
-/// and every answer gives back what its message took. Thread safe: a late answer may find its asker gone.
-class answered_flow {
-  struct ends {
-    std::mutex mutex;
-    credit_window receiver;
-    credit_balance sender;
-  };
-
-public:
-  /// What one message took; given back when this goes, however its work ended.
-  class ticket {
-  public:
-    ticket(std::shared_ptr<ends> e, std::size_t bytes) : ends_(std::move(e)), bytes_(bytes) {}
-    ticket(ticket&&) noexcept = default;
-    ticket& operator=(ticket&& o) noexcept {
-      give_back();
-      ends_ = std::move(o.ends_);
-      bytes_ = o.bytes_;
-      return *this;
-    }
-    ~ticket() { give_back(); }
-
-  private:
-    void give_back() {
-      const auto e = std::exchange(ends_, nullptr);
-      if (!e) return;
-      const std::lock_guard lock(e->mutex);
-      if (const auto c = e->receiver.done(bytes_)) e->sender.grant(*c);
-    }
-    std::shared_ptr<ends> ends_;
-    std::size_t bytes_;
-  };
-
-  explicit answered_flow(credit limits, credit_gauge shown = {})
-      : ends_(new ends{{}, credit_window(limits, std::move(shown)), credit_balance(limits.bytes)}) {
-    ends_->sender.grant(ends_->receiver.open());
-  }
-  /// Whether another message may go; its size need not be known yet.
-  bool open() const {
-    const std::lock_guard lock(ends_->mutex);
-    return ends_->sender.may_send(1);
-  }
-  /// When open. The last message may be larger than what is left: its bytes are owed.
-  ticket take(std::size_t bytes) {
-    const std::lock_guard lock(ends_->mutex);
-    ends_->sender.sent(bytes);
-    ends_->receiver.received();
-    return {ends_, bytes};
-  }
-  std::size_t outstanding() const {
-    const std::lock_guard lock(ends_->mutex);
-    return ends_->receiver.outstanding();
-  }
-
-private:
-  std::shared_ptr<ends> ends_;
-};
-
-/// The same for an asker that keeps the tickets itself and outlives them: without a lock, for flows of many small
-/// messages.
+/// A flow whose messages are answered, kept by the asker: the receiver grants `limits` once, and every answer gives
+/// back what its message took. The asker keeps the tickets and outlives them; one thread at a time.
 class local_flow {
 public:
   class ticket {

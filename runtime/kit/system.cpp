@@ -44,13 +44,11 @@ std::shared_ptr<latch> watch_end(const std::vector<cell_ptr>& cells) {
 /// An asker outside of any actor.
 struct outside_asker final : detail::asker, std::enable_shared_from_this<outside_asker> {
   struct deadline final : timer::state {
-    void fire() override {
-      if (auto a = std::exchange(asker, nullptr))
-        a->finish(std::make_unique<detail::answer>(error{error_code::timed_out, "no answer in time"}));
-    }
-    void cancelled() override {
-      if (auto a = std::exchange(asker, nullptr))
-        a->finish(std::make_unique<detail::answer>(error{error_code::unavailable, "the system is shutting down"}));
+    void fire() override { end(error_code::timed_out, "no answer in time"); }
+    void cancelled() override { end(error_code::unavailable, "the system is shutting down"); }
+    void end(error_code code, const char* why) {  // mostly it was answered, and only the asker is let go
+      if (auto a = std::exchange(asker, nullptr); a && !a->used.test())
+        a->finish(std::make_unique<detail::answer>(error{code, why}));
     }
     std::shared_ptr<outside_asker> asker;
   };

@@ -308,7 +308,15 @@ TEST(node, survives_kill_9) {
                 file["size"].get<std::uint64_t>());
   }
   // Some were stored and their answer lost with the node: they run too.
-  for (auto& job : node.get("/api/jobs?page_size=1000").parsed()["jobs"]) node.wait_for(job["job_id"], 120s);
+  const auto listed = node.get("/api/jobs?page_size=1000");
+  ASSERT_EQ(listed.status, 200) << listed.body;
+  std::set<std::string> all;
+  const json jobs = listed.parsed()["jobs"];
+  for (auto& job : jobs) {
+    all.insert(job["job_id"]);
+    EXPECT_EQ(node.wait_for(job["job_id"], 120s)["status"], "COMPLETED") << job;
+  }
+  EXPECT_TRUE(std::includes(all.begin(), all.end(), acknowledged.begin(), acknowledged.end()));
   for (auto& entry : fs::directory_iterator(folder / "data" / "results"))
     EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << "left behind: " << entry.path();
   node.signal(SIGTERM);

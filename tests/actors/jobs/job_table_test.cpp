@@ -108,6 +108,53 @@ TEST_F(job_table_of_a_file, is_written_in_pieces_of_which_only_the_last_tells_th
   EXPECT_EQ(open_ones.back().attempt, 1);
 }
 
+TEST_F(job_table_of_a_file, a_start_needs_no_look_at_the_file_and_a_reader_gets_the_whole_job) {
+  {
+    auto t = open();
+    ASSERT_TRUE(t.apply(submitted("a", 2)));
+    ASSERT_TRUE(t.write());
+  }
+  auto t = open();  // knows nothing in memory
+  ASSERT_TRUE(t.apply(running("a")));
+  ASSERT_TRUE(t.apply(running("never-submitted")));
+  const auto expect = [](const job& j, job_status status) {
+    EXPECT_EQ(j.status, status);
+    EXPECT_EQ(j.attempt, 1);
+    EXPECT_EQ(j.user_id, "ada");
+    EXPECT_EQ(j.request.priority, 2);
+    EXPECT_EQ(j.request.params, json({{"niter", 5}}));
+    EXPECT_EQ(j.position, 1u);
+    EXPECT_TRUE(j.submitted_at && j.started_at);
+  };
+  expect(*t.find({"default", "a"}).value(), job_status::running);
+  ASSERT_TRUE(t.write());
+  expect(*t.find({"default", "a"}).value(), job_status::running);
+  ASSERT_TRUE(t.apply(journal::event_list({of("a", 4, job_completed{.old_status = "RUNNING"})})));
+  ASSERT_TRUE(t.write());
+  expect(*t.find({"default", "a"}).value(), job_status::completed);
+  EXPECT_FALSE(t.find({"default", "never-submitted"}).value());
+  EXPECT_EQ(t.list({}).value().jobs.size(), 1u);
+}
+
+TEST_F(job_table_of_a_file, a_row_that_is_newer_than_the_position_stays) {
+  {
+    auto t = open();
+    ASSERT_TRUE(t.apply(submitted("a")));
+    ASSERT_TRUE(t.write());
+    for (int i = 0; i < 300; ++i) ASSERT_TRUE(t.apply(submitted("other-" + std::to_string(i))));
+    ASSERT_TRUE(t.apply(running("a")));
+    ASSERT_TRUE(t.apply(journal::event_list({of("a", 4, job_cancelled{.old_status = "RUNNING", .by = "ada"})})));
+    ASSERT_EQ(t.write_some().value(), true);  // the last 250 of them, "a" among them; then the process dies
+    EXPECT_EQ(t.written(), 2u);
+  }
+  auto t = open();
+  EXPECT_EQ(t.position(), 2u);
+  position_ = 602;
+  ASSERT_TRUE(t.apply(running("a")));  // told again
+  ASSERT_TRUE(t.write());
+  EXPECT_EQ(t.list({.page_size = 1'000}).value().jobs.back().at("status"), "CANCELLED");
+}
+
 TEST_F(job_table_of_a_file, events_told_twice_count_once) {
   auto t = open();
   const auto events = submitted("a");

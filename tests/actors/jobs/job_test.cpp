@@ -295,7 +295,7 @@ TEST(job, random_histories) {
       folded.apply(b.events[i]);
     }
     EXPECT_EQ(folded, b.j) << "seed " << seed;
-    auto back = job::from_snapshot(b.j.snapshot());
+    auto back = job::from_snapshots(b.j.origin_snapshot(), b.j.state_snapshot());
     ASSERT_TRUE(back) << back.error().text;
     EXPECT_EQ(*back, b.j) << "seed " << seed;
   }

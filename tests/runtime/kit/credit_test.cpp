@@ -92,14 +92,9 @@ TEST(work_pulling, the_queue_is_bounded_in_messages_and_bytes) {
   EXPECT_FALSE(w.offer(4, 0));
 }
 
-template <class Flow>
-class flows : public testing::Test {};
-using flow_kinds = testing::Types<answered_flow, local_flow>;
-TYPED_TEST_SUITE(flows, flow_kinds);
-
-TYPED_TEST(flows, are_open_while_messages_and_bytes_are_left) {
-  TypeParam flow({.messages = 4, .bytes = 100});
-  std::vector<typename TypeParam::ticket> under_way;
+TEST(local_flow, is_open_while_messages_and_bytes_are_left) {
+  local_flow flow({.messages = 4, .bytes = 100});
+  std::vector<local_flow::ticket> under_way;
   for (int i = 0; i < 3; ++i) under_way.push_back(flow.take(10));
   EXPECT_TRUE(flow.open());
   under_way.push_back(flow.take(10));
@@ -113,9 +108,9 @@ TYPED_TEST(flows, are_open_while_messages_and_bytes_are_left) {
   EXPECT_EQ(flow.outstanding(), 3u);
 }
 
-TYPED_TEST(flows, give_back_once_what_is_dropped_unanswered) {
+TEST(local_flow, gives_back_once_what_is_dropped_unanswered) {
   auto shown = std::make_shared<std::atomic<std::int64_t>>(0);
-  TypeParam flow({.messages = 1, .bytes = 100}, credit_gauge(shown));
+  local_flow flow({.messages = 1, .bytes = 100}, credit_gauge(shown));
   {
     auto first = flow.take(50);
     auto moved = std::move(first);
