@@ -94,11 +94,11 @@ struct sizes {
 double ours(const std::string& url, const std::vector<event>& events, std::size_t batch_size) {
   auto opened = open_store(url, {"bench", "bench", {}});
   if (!opened) stop(opened.error().text);
-  std::vector<batch> batches;
+  std::vector<batch_ptr> batches;
   for (std::size_t i = 0; i < events.size(); i += batch_size) {
-    batch b;
-    b.events.assign(events.begin() + long(i), events.begin() + long(std::min(events.size(), i + batch_size)));
-    prepare(b);
+    auto b = std::make_shared<batch>();
+    b->events.assign(events.begin() + long(i), events.begin() + long(std::min(events.size(), i + batch_size)));
+    prepare(*b);
     batches.push_back(std::move(b));
   }
   return bench::seconds_of([&] {

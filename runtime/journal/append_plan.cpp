@@ -146,14 +146,14 @@ std::size_t life_cycle_place_hash::operator()(const life_cycle_place& p) const {
   return (hash(p.job_id) * 31 + hash(p.tenant)) * 31 + p.sequence;
 }
 
-result<append_plan> plan_append(std::span<const batch* const> batches, stored_facts facts, const shard_epochs& epochs,
+result<append_plan> plan_append(std::span<const batch_ptr> batches, stored_facts facts, const shard_epochs& epochs,
                                 const chain_state& head, source_changes& moved, chain_hasher& hasher) {
   std::size_t events = facts.events.size();
-  for (const batch* b : batches) events += b->events.size();
+  for (const auto& b : batches) events += b->events.size();
   facts.events.reserve(events);
   facts.places.reserve(events);
   planning p(std::move(facts), epochs, head, moved, hasher);
-  for (const batch* b : batches)
+  for (const auto& b : batches)
     if (auto ok = p.add(*b); !ok) return failure(std::move(ok.error()));
   return std::move(p).finish();
 }

@@ -63,7 +63,7 @@ struct append_plan {
 using shard_epochs = std::array<std::uint64_t, shard_count>;
 
 /// `batches` must outlive the plan; `moved` gets their marks. The error is that of reading a source.
-result<append_plan> plan_append(std::span<const batch* const> batches, stored_facts facts, const shard_epochs& epochs,
+result<append_plan> plan_append(std::span<const batch_ptr> batches, stored_facts facts, const shard_epochs& epochs,
                                 const chain_state& head, source_changes& moved, chain_hasher& hasher);
 
 }  // namespace horizons::journal

@@ -18,20 +18,17 @@ class commit_group {
 public:
   void add(append a, kit::promise<append_outcome> answer) {
     bytes_ += bytes_of(a);
-    pointers_.push_back(a.what.get());
     batches_.push_back(std::move(a.what));
     answers_.push_back(std::move(answer));
   }
   bool empty() const { return batches_.empty(); }
   bool full() const { return batches_.size() >= group_batches_max || bytes_ >= group_bytes_max; }
 
-  std::span<const batch* const> batches() const { return pointers_; }
-  const std::shared_ptr<batch>& batch_at(std::size_t i) const { return batches_[i]; }
+  std::span<const batch_ptr> batches() const { return batches_; }
   const std::vector<kit::promise<append_outcome>>& answers() const { return answers_; }
 
 private:
-  std::vector<std::shared_ptr<batch>> batches_;
-  std::vector<const batch*> pointers_;                 // to them
+  std::vector<batch_ptr> batches_;
   std::vector<kit::promise<append_outcome>> answers_;  // one per batch
   std::size_t bytes_ = 0;
 };

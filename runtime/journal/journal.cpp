@@ -9,10 +9,10 @@
 namespace horizons::journal {
 
 result<std::vector<result<append_outcome>>> store::append(std::span<const batch> batches) {
-  std::vector<const batch*> each;
-  each.reserve(batches.size());
-  for (const batch& b : batches) each.push_back(&b);
-  return append(each);
+  std::vector<batch_ptr> copies;
+  copies.reserve(batches.size());
+  for (const batch& b : batches) copies.push_back(std::make_shared<batch>(b));
+  return append(copies);
 }
 
 namespace {

@@ -49,6 +49,9 @@ struct batch {
   std::vector<std::string> texts;  // see prepare
 };
 
+/// The store's while it appends; then it belongs to all who read it, and nobody changes its events any more.
+using batch_ptr = std::shared_ptr<batch>;
+
 /// What the thread that appends can do instead of the writer's one: checks the batch and makes the texts of its events
 /// as they are stored. One that is not right stays as it is, and the store says why. Its events change no more.
 void prepare(batch& b);
@@ -89,8 +92,8 @@ public:
   /// One durable commit (synced) of all batches. A batch that is fenced or in conflict is left out and says so; the
   /// others are committed. The outer error (io, disk_full, unavailable): nothing at all was committed, or, for
   /// `timed_out`, the outcome is unknown and the same batches may safely be appended again.
-  virtual result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches) = 0;
-  result<std::vector<result<append_outcome>>> append(std::span<const batch> batches);
+  virtual result<std::vector<result<append_outcome>>> append(std::span<const batch_ptr> batches) = 0;
+  result<std::vector<result<append_outcome>>> append(std::span<const batch> batches);  // of copies
 
   /// Takes all shards for one owner: raises every epoch and returns the new one.
   virtual result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards) = 0;

@@ -76,7 +76,7 @@ public:
     const auto before = last_;
     event_list fresh;
     for (std::size_t i = 0; i < outcomes->size(); ++i) {
-      if ((*outcomes)[i] && !(*outcomes)[i]->conflict) note(group.batch_at(i), (*outcomes)[i]->positions, fresh);
+      if ((*outcomes)[i] && !(*outcomes)[i]->conflict) note(group.batches()[i], (*outcomes)[i]->positions, fresh);
       count((*outcomes)[i]);
     }
     for (std::size_t i = 0; i < outcomes->size(); ++i) group.answers()[i].set(std::move((*outcomes)[i]));
@@ -146,7 +146,7 @@ public:
   }
 
 private:
-  void note(const std::shared_ptr<batch>& b, const std::vector<std::uint64_t>& positions, event_list& fresh) {
+  void note(const batch_ptr& b, const std::vector<std::uint64_t>& positions, event_list& fresh) {
     const auto before = fresh.size();
     for (std::size_t i = 0; i < positions.size(); ++i) {
       // A batch that is sent again is read by others already: nothing of it changes any more.

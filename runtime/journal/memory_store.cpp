@@ -51,7 +51,7 @@ public:
   bool torn = false;
   memory_faults faults;
 
-  std::deque<event> events;
+  std::deque<std::shared_ptr<const event>> events;                                  // of the batches they came with
   std::size_t synced = 0;                                                           // events readers may see
   std::array<std::unordered_map<ulid_bytes, std::uint64_t, ulid_hash>, 256> by_id;  // by the last byte
   std::array<std::unordered_map<job_key, job_entry, job_name_hash, job_name_equal>, shard_count> jobs;
@@ -67,7 +67,7 @@ public:
 
   void undo_to(mark m) {
     for (; events.size() > m.events; events.pop_back()) {
-      const event& last = events.back();
+      const event& last = *events.back();
       const auto id_bytes = bytes_of_ulid(last.event_id);
       by_id[id_bytes.back()].erase(id_bytes);
       if (last.job_id.empty()) continue;
@@ -105,10 +105,11 @@ public:
     return const_cast<job_entry*>(std::as_const(*this).find(tenant, job_id));
   }
 
-  void put(const event& e, const ulid_bytes& id_bytes, job_entry* job) {
+  /// An event of `b`.
+  void put(const batch_ptr& b, event& e, const ulid_bytes& id_bytes, job_entry* job) {
     const std::uint64_t position = events.size() + 1;
-    events.push_back(e);
-    events.back().position = position;
+    e.position = position;
+    events.emplace_back(b, &e);
     by_id[id_bytes.back()].emplace(id_bytes, position);
     if (e.job_id.empty()) return;
     auto& positions = (job ? *job : jobs[shard_of(e.tenant, e.job_id)][{e.tenant, e.job_id}]).positions;
@@ -119,7 +120,7 @@ public:
   bool has_sequence(const event& e, const job_entry* job) const {
     if (e.sequence == 0 || !job) return false;
     for (auto p = job->positions.rbegin(); p != job->positions.rend(); ++p)  // newest first: a job's sequence grows
-      if (events[*p - 1].sequence == e.sequence) return true;
+      if (events[*p - 1]->sequence == e.sequence) return true;
     return false;
   }
 
@@ -157,7 +158,8 @@ public:
     sources.insert_or_assign(name, progress);
   }
 
-  result<append_outcome> append_one(const batch& b, source_changes& moved) {
+  result<append_outcome> append_one(const batch_ptr& shared, source_changes& moved) {
+    batch& b = *shared;
     if (auto ok = admit(b); !ok) return failure(std::move(ok.error()));
     if (!marks_alone(b) && b.epoch < epochs[b.shard]) return failure(fenced_error(b.shard, b.epoch, epochs[b.shard]));
     if (auto ok = moved.check(b.marks).value(); !ok) return failure(std::move(ok.error()));
@@ -179,7 +181,7 @@ public:
     }
     append_outcome outcome;
     outcome.positions.reserve(b.events.size());
-    for (const event& e : b.events) {
+    for (event& e : b.events) {
       const auto id_bytes = bytes_of_ulid(e.event_id);
       const auto& ids = by_id[id_bytes.back()];
       if (auto at = ids.find(id_bytes); at != ids.end()) {
@@ -189,7 +191,7 @@ public:
       if (repeated) return refuse(append_outcome{{}, std::move(repeated)});
       auto* job = e.job_id.empty() ? nullptr : find(e.tenant, e.job_id);
       if (has_sequence(e, job)) return refuse(failure(sequence_error(e)));
-      put(e, id_bytes, job);
+      put(shared, e, id_bytes, job);
       outcome.positions.push_back(events.size());
     }
     if (auto ok = moved.apply(b.marks); !ok) return refuse(failure(std::move(ok.error())));
@@ -236,7 +238,7 @@ public:
 
   const std::string& id() const override { return data_->id; }
 
-  result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches) override {
+  result<std::vector<result<append_outcome>>> append(std::span<const batch_ptr> batches) override {
     if (batches.size() > append_batches_max)
       return failure(error_code::limit_exceeded, "an append of " + std::to_string(batches.size()) +
                                                      " batches; at most " + std::to_string(append_batches_max));
@@ -251,7 +253,7 @@ public:
     outcomes.reserve(batches.size());
     source_changes moved(
         [&](const std::string& name) { return result<std::optional<source_progress>>(d.source(name)); });
-    for (const batch* b : batches) outcomes.push_back(d.append_one(*b, moved));
+    for (const auto& b : batches) outcomes.push_back(d.append_one(b, moved));
     for (const auto& [name, progress] : moved.changed()) d.put_source(*name, *progress);
     if (fault == memory_fault::torn_write) {
       d.torn = true;
@@ -290,7 +292,7 @@ public:
     const std::uint64_t end = std::min<std::uint64_t>(d.synced + 1, filter.before_position.value_or(d.synced + 1));
     std::vector<event> found;
     const auto take = [&](std::uint64_t position) {
-      if (matches(d.events[position - 1], filter)) found.push_back(d.events[position - 1]);
+      if (const event& e = *d.events[position - 1]; matches(e, filter)) found.push_back(e);
       return found.size() < limit;
     };
     if (!filter.job_id.empty() && !filter.tenant.empty()) {
@@ -359,7 +361,7 @@ public:
     const std::lock_guard lock(data_->mutex);
     if (auto ok = may_read(); !ok) return failure(std::move(ok.error()));
     for (std::size_t i = 0; i < data_->synced; ++i) {
-      if (data_->events[i].position != i + 1)
+      if (data_->events[i]->position != i + 1)
         return failure(error_code::unreadable, "journal: position " + std::to_string(i + 1) + " was changed");
       if (i % 1000 == 999 && go_on && !go_on(i + 1))
         return failure(error_code::cancelled, "stopped after " + std::to_string(i + 1) + " events");

@@ -19,7 +19,7 @@ public:
 
   const std::string& id() const override { return id_; }
 
-  result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches) override {
+  result<std::vector<result<append_outcome>>> append(std::span<const batch_ptr> batches) override {
     if (batches.size() > append_batches_max)
       return failure(error_code::limit_exceeded, "an append of " + std::to_string(batches.size()) +
                                                      " batches; at most " + std::to_string(append_batches_max));
@@ -113,7 +113,7 @@ public:
   }
 
   const std::string& id() const override { return id_; }
-  result<std::vector<result<append_outcome>>> append(std::span<const batch* const>) override { return read_only(); }
+  result<std::vector<result<append_outcome>>> append(std::span<const batch_ptr>) override { return read_only(); }
   result<std::uint64_t> raise_epochs(std::span<const std::uint32_t>) override { return read_only(); }
   result<claimed_source> claim_source(std::string_view) override { return read_only(); }
   result<archived> archive(timestamp, std::uint64_t) override { return read_only(); }

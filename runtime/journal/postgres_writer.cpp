@@ -44,10 +44,10 @@ struct claim_columns {
 
 /// Calls f with each event or claim of the batches that look right; the others are refused without being stored.
 template <class Part, class F>
-void each(std::span<const batch* const> batches, std::vector<Part> batch::*parts, F f) {
-  for (const batch* b : batches)
-    if (!(b->*parts).empty() && admit(*b))
-      for (const Part& part : b->*parts) f(part);
+void each(std::span<const batch_ptr> batches, std::vector<Part> batch::*parts, F f) {
+  for (const auto& b : batches)
+    if (const auto& of = (*b).*parts; !of.empty() && admit(*b))
+      for (const Part& part : of) f(part);
 }
 
 }  // namespace
@@ -108,7 +108,7 @@ result<void> postgres_writer::load() {
   return {};
 }
 
-result<std::vector<result<append_outcome>>> postgres_writer::append(std::span<const batch* const> batches) {
+result<std::vector<result<append_outcome>>> postgres_writer::append(std::span<const batch_ptr> batches) {
   if (auto ok = fetch_sources(batches); !ok) return failure(std::move(ok.error()));
   source_changes moved = changes();
   auto p = plan_append(batches, {}, epochs_, head_, moved, hasher_);
@@ -124,8 +124,7 @@ result<std::vector<result<append_outcome>>> postgres_writer::append(std::span<co
   return outcomes;
 }
 
-result<std::vector<result<append_outcome>>> postgres_writer::append_decided_again(
-    std::span<const batch* const> batches) {
+result<std::vector<result<append_outcome>>> postgres_writer::append_decided_again(std::span<const batch_ptr> batches) {
   if (auto locked = db_->run("select from chain_head for update"); !locked) return failure(std::move(locked.error()));
   sources_.clear();
   if (auto ok = load(); !ok) return failure(std::move(ok.error()));
@@ -158,10 +157,10 @@ source_changes postgres_writer::changes() {
   });
 }
 
-result<void> postgres_writer::fetch_sources(std::span<const batch* const> batches) {
+result<void> postgres_writer::fetch_sources(std::span<const batch_ptr> batches) {
   if (sources_.size() > sources_max) sources_.clear();
   std::set<std::string> missing;
-  for (const batch* b : batches)
+  for (const auto& b : batches)
     for (const source_mark& m : b->marks)
       if (!sources_.contains(m.source) && admit_source(m.source)) missing.insert(m.source);
   if (missing.empty()) return {};
@@ -171,7 +170,7 @@ result<void> postgres_writer::fetch_sources(std::span<const batch* const> batche
   return {};
 }
 
-result<stored_facts> postgres_writer::facts_of(std::span<const batch* const> batches) {
+result<stored_facts> postgres_writer::facts_of(std::span<const batch_ptr> batches) {
   stored_facts facts;
   std::vector<const event*> events, placed;
   array ids(element::uuid), tenants(element::text), jobs(element::text), sequences(element::int8);

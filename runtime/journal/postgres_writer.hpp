@@ -18,7 +18,7 @@ public:
 
   /// One transaction, and mostly one round trip: what is brought is taken for new, which the database checks. Only
   /// where it is not, what stands is read under the head's lock and the append is decided again.
-  result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches);
+  result<std::vector<result<append_outcome>>> append(std::span<const batch_ptr> batches);
   result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards);
   result<store::claimed_source> claim_source(const std::string& source);
   result<archived> archive(timestamp before, std::uint64_t up_to);  // postgres_archive.cpp
@@ -28,9 +28,9 @@ private:
   result<void> take_lock(const postgres::address& at);
   result<void> load();  // the head and the epochs
 
-  result<std::vector<result<append_outcome>>> append_decided_again(std::span<const batch* const> batches);
-  result<stored_facts> facts_of(std::span<const batch* const> batches);
-  result<void> fetch_sources(std::span<const batch* const> batches);
+  result<std::vector<result<append_outcome>>> append_decided_again(std::span<const batch_ptr> batches);
+  result<stored_facts> facts_of(std::span<const batch_ptr> batches);
+  result<void> fetch_sources(std::span<const batch_ptr> batches);
   std::vector<result<append_outcome>> kept(append_plan p, const source_changes& moved,
                                            const postgres::append_base& next);
   source_changes changes();  // over what fetch_sources fetched

@@ -231,7 +231,7 @@ result<void> sqlite_writer::write(const source_changes& moved) {
   return {};
 }
 
-result<std::vector<result<append_outcome>>> sqlite_writer::append(std::span<const batch* const> batches,
+result<std::vector<result<append_outcome>>> sqlite_writer::append(std::span<const batch_ptr> batches,
                                                                   bool& outcome_unknown) {
   const auto abandon = [&](error why) {
     if (db_.in_transaction()) (void)db_.run("rollback");
@@ -243,7 +243,7 @@ result<std::vector<result<append_outcome>>> sqlite_writer::append(std::span<cons
   std::vector<result<append_outcome>> outcomes;
   outcomes.reserve(batches.size());
   source_changes moved([this](const std::string& source) { return view_.read_source(source); });
-  for (const batch* b : batches) {
+  for (const auto& b : batches) {
     auto outcome = append_one(*b, moved);
     if (!outcome) return abandon(std::move(outcome.error()));
     outcomes.push_back(std::move(*outcome));

@@ -18,7 +18,7 @@ public:
   sqlite_view& view() { return view_; }
   const chain_state& head() const { return head_; }
   std::uint64_t epoch_of(std::uint32_t shard) const { return epochs_[shard]; }
-  result<std::vector<result<append_outcome>>> append(std::span<const batch* const> batches, bool& outcome_unknown);
+  result<std::vector<result<append_outcome>>> append(std::span<const batch_ptr> batches, bool& outcome_unknown);
   result<std::uint64_t> raise_epochs(std::span<const std::uint32_t> shards);
   result<store::claimed_source> claim_source(const std::string& source);
   result<archived> archive(timestamp before, std::uint64_t up_to);  // sqlite_archive.cpp
