@@ -27,7 +27,7 @@ public:
     w_.key(key);
     codec::write(w_, value);
   }
-  std::string finish() && {
+  std::string finish() {
     w_.end_map();
     return buffer_.text();
   }
@@ -49,7 +49,7 @@ std::string job::origin_snapshot() const {
   w.put("request", request);
   w.time("submitted_ms", submitted_at);
   w.number("position", position);
-  return std::move(w).finish();
+  return w.finish();
 }
 
 std::string job::state_snapshot() const {
@@ -70,7 +70,7 @@ std::string job::state_snapshot() const {
   if (!results.empty()) w.put("results", results);
   if (!metrics.is_object() || !metrics.empty()) w.put("metrics", metrics);
   w.number("last_sequence", last_sequence);
-  return std::move(w).finish();
+  return w.finish();
 }
 
 result<job> job::from_snapshots(std::string_view origin, std::string_view state) {

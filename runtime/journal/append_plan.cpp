@@ -80,7 +80,7 @@ private:
       if (!placed) return failure(sequence_error(e));
       plan_.head.hash = row->chain = hasher_.link(plan_.head.hash, ++plan_.head.position, row->data);
       ++plan_.head.count;
-      plan_.rows.push_back(std::move(*row));
+      plan_.rows.push_back(*row);
       outcome.positions.push_back(plan_.head.position);
     }
     return outcome;

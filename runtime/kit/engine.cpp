@@ -185,9 +185,8 @@ private:
   std::atomic<bool> abandoned_{false};
 };
 
-/// CAF's scheduling policy: see work_queue.hpp. Runs the kit's actors itself, which spares each of their turns the
-/// worker's bookkeeping for CAF's log and profiler (two casts through the class tree: a twentieth of a small message's
-/// cost).
+/// CAF's scheduling policy: see work_queue.hpp. Runs the kit's actors itself: CAF's worker casts twice through the
+/// class tree at each turn, for its log, which costs as much as a small message.
 class hand_off : public caf::policy::unprofiled {
 public:
   using parent = caf::scheduler::abstract_coordinator;

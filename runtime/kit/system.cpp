@@ -85,7 +85,7 @@ system::~system() {
   if (!survivors.empty()) {
     // CAF would wait for them for ever (T14). Their threads still use these objects: leak them, say so, go on.
     for (auto& path : survivors) std::fprintf(stderr, "actor %s did not end; its thread is abandoned\n", path.c_str());
-    state_.release();
+    (void)state_.release();
     return;
   }
   auto cells = c.everybody();

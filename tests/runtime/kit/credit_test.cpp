@@ -95,6 +95,7 @@ TEST(work_pulling, the_queue_is_bounded_in_messages_and_bytes) {
 TEST(local_flow, is_open_while_messages_and_bytes_are_left) {
   local_flow flow({.messages = 4, .bytes = 100});
   std::vector<local_flow::ticket> under_way;
+  under_way.reserve(4);
   for (int i = 0; i < 3; ++i) under_way.push_back(flow.take(10));
   EXPECT_TRUE(flow.open());
   under_way.push_back(flow.take(10));
