@@ -1,5 +1,7 @@
 #include "actors/consumers/job_spans.hpp"
 
+#include <algorithm>
+
 #include "messages/fnv1a64.hpp"
 #include "messages/trace.hpp"
 
@@ -17,8 +19,10 @@ std::string key_of(std::string_view tenant, std::string_view job_id) {
   return std::string(tenant) + '\0' + std::string(job_id);
 }
 
+/// Nanoseconds end in 2262, events in 9999.
 std::int64_t ns_of(timestamp t) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
+  constexpr auto last = std::chrono::floor<timestamp::duration>(std::chrono::nanoseconds::max());
+  return std::chrono::nanoseconds(std::min(t.time_since_epoch(), last)).count();
 }
 
 }  // namespace

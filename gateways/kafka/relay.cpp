@@ -1,6 +1,8 @@
 // What the relay sends, and what becomes of it; see relay_actor.hpp.
 #include "gateways/kafka/relay.hpp"
 
+#include <algorithm>
+
 #include "gateways/kafka/relay_actor.hpp"
 #include "gateways/kafka/topics.hpp"
 #include "runtime/telemetry/log.hpp"
@@ -154,6 +156,15 @@ bool relay_actor::has_schema_id(std::string_view type) {
   return false;
 }
 
+namespace {
+/// An event's time may be any that its producer's clock told, 1970 to 9999: more than nanoseconds can count.
+std::int64_t delay_ns(timestamp now, timestamp happened) {
+  using namespace std::chrono_literals;
+  const auto delay = std::clamp<timestamp::duration>(now - happened, 0h, 24h);
+  return std::chrono::nanoseconds(delay).count();
+}
+}  // namespace
+
 void relay_actor::take_deliveries() {
   const auto now = self_.utc();
   producer_->take_deliveries(delivered_);
@@ -164,7 +175,7 @@ void relay_actor::take_deliveries() {
       continue;
     }
     const auto* e = window_.find(d.token);
-    if (e && e->records == 1) metrics_.delay.add(std::chrono::nanoseconds(now - e->time).count(), 1);
+    if (e && e->records == 1) metrics_.delay.add(delay_ns(now, e->time), 1);
     window_.done(d.token);
   }
 }

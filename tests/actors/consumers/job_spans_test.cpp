@@ -65,6 +65,17 @@ TEST(job_spans, a_job_is_a_span_with_its_waits_and_attempts_below) {
   EXPECT_EQ(spans.size(), 0u);
 }
 
+TEST(job_spans, a_clock_beyond_what_nanoseconds_count_ends_at_their_last) {
+  const auto trace = to_string(new_trace());
+  job_spans spans;
+  spans.apply(at(0ms, job_submitted{.agent = "image-reconstruction"}, trace));
+  auto far = at(0ms, job_completed{}, trace);
+  far.time = parse_timestamp("9999-12-31T23:59:59.999Z").value();
+  const auto ended = spans.apply(far);
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_EQ(ended[0].end_unix_ns / 1'000'000, std::chrono::nanoseconds::max().count() / 1'000'000);
+}
+
 TEST(job_spans, without_a_submitters_trace_the_job_is_the_root) {
   for (const auto* wrong : {"", "00-0-0-0", "no trace"}) {
     const auto trace = traceparent_of_job(wrong, "default", "j");
