@@ -269,6 +269,20 @@ std::string subject_path(std::string_view subject) { return "/subjects/" + perce
 
 }  // namespace
 
+/// Who registers the same schema at the same moment as another node is told of a conflict by Apicurio (2.x: "version
+/// 'null' already exists"), as if it were incompatible. The schema is there then.
+result<std::uint32_t> registry_client::enroll(std::string_view subject, const std::string& schema_text) {
+  auto answer = ask("POST", subject_path(subject) + "/versions", schema_body(schema_text));
+  if (!answer) {
+    if (answer.error().code == error_code::conflict)
+      if (auto there = look_up(subject, schema_text)) return there->id;
+    return failure(std::move(answer.error()));
+  }
+  auto object = object_in(answer->body, "register");
+  if (!object) return failure(std::move(object.error()));
+  return member<std::uint32_t>(*object, "id", "register");
+}
+
 result<std::uint32_t> registry_client::register_schema(std::string_view subject, const std::string& schema_text) {
   auto parsed = avro::schema::parse(schema_text, {.check_defaults = false});
   if (!parsed) return failure(error_code::invalid_argument, parsed.error().text);
@@ -280,11 +294,7 @@ result<std::uint32_t> registry_client::register_schema(std::string_view subject,
       return known->second;
     }
   }
-  auto answer = ask("POST", subject_path(subject) + "/versions", schema_body(schema_text));
-  if (!answer) return failure(std::move(answer.error()));
-  auto object = object_in(answer->body, "register");
-  if (!object) return failure(std::move(object.error()));
-  auto id = member<std::uint32_t>(*object, "id", "register");
+  auto id = enroll(subject, schema_text);
   if (!id) return id;
   remember(*id, std::make_shared<const avro::schema>(std::move(*parsed)));
   const std::lock_guard lock(mutex_);

@@ -99,6 +99,7 @@ private:
   };
 
   result<reply> ask(const char* method, const std::string& path, const std::string& body);
+  result<std::uint32_t> enroll(std::string_view subject, const std::string& schema_text);
   result<reply> ask_once(const char* method, const std::string& path, const std::string& body);
   std::optional<result<schema_ptr>> cached_schema(std::uint32_t id);
   void remember(std::uint32_t id, schema_ptr schema);

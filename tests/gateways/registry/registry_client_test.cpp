@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <latch>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -94,13 +96,26 @@ TEST(registry_client, does_not_try_again_what_will_not) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, code) << status;
     EXPECT_NE(refused.error().text.find("be long"), std::string::npos) << refused.error().text;
-    EXPECT_EQ(server.requests(), 1);
+    EXPECT_EQ(server.requests(), status == 409 ? 2 : 1) << "after a conflict it looks once whether it is there";
   }
   http_stub server([](const http_request&) { return http_stub::reply(500, ""); });
   registry_client client(quick(server.url()));
   auto refused = client.register_schema("s", "nonsense");
   EXPECT_EQ(refused.error().code, error_code::invalid_argument);
   EXPECT_EQ(server.requests(), 0) << "a schema that is none is not sent";
+}
+
+TEST(registry_client, a_conflict_with_who_registered_the_same_meanwhile_is_none) {
+  http_stub server([](const http_request& r) {
+    if (r.path.ends_with("/versions")) return http_stub::reply(409, R"({"message":"version 'null' already exists"})");
+    return http_stub::reply(200, R"({"id":7,"version":1,"subject":"s","schema":"\"int\""})");
+  });
+  registry_client client(quick(server.url()));
+  const auto id = client.register_schema("s", R"("int")");
+  ASSERT_TRUE(id) << id.error().text;
+  EXPECT_EQ(*id, 7u);
+  EXPECT_EQ(client.register_schema("s", R"("int")").value(), 7u);
+  EXPECT_EQ(server.requests(), 2) << "it is known from then on";
 }
 
 TEST(registry_client, faults_are_values) {
@@ -243,6 +258,32 @@ protected:
   std::unique_ptr<registry_client> client;
   std::string run;  // makes the subjects of this run its own
 };
+
+TEST_F(live_registry, who_register_the_same_at_once_get_the_same_id) {
+  constexpr int nodes = 8, subjects = 6;
+  std::vector<std::vector<result<std::uint32_t>>> ids(nodes);
+  {
+    std::latch together(nodes);
+    std::vector<std::jthread> threads;
+    threads.reserve(nodes);
+    for (auto& mine : ids)
+      threads.emplace_back([&] {
+        registry_client own({.url = std::getenv("HORIZONS_KAFKA_REGISTRY")});
+        together.arrive_and_wait();
+        for (int s = 0; s < subjects; ++s) {
+          const auto name = "T" + run + "_" + std::to_string(s);
+          mine.push_back(own.register_schema(
+              "horizons.test." + name,
+              R"({"type":"record","name":")" + name + R"(","fields":[{"name":"a","type":"int"}]})"));
+        }
+      });
+  }
+  for (const auto& mine : ids)
+    for (int s = 0; s < subjects; ++s) {
+      ASSERT_TRUE(mine[std::size_t(s)]) << mine[std::size_t(s)].error().text;
+      EXPECT_EQ(*mine[std::size_t(s)], *ids[0][std::size_t(s)]);
+    }
+}
 
 TEST_F(live_registry, registers_looks_up_and_refuses) {
   const auto subject = "horizons.test.R" + run;
