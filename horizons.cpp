@@ -223,8 +223,8 @@ jobs::scheduler_limits scheduler_limits_from(const jobs_section& section) {
 }
 
 result<void> node::start_jobs() {
-  bool in_memory = config_.journal.url.starts_with("memory:");
-  auto views = in_memory ? std::string(":memory:") : (data_dir_ / "views.db").string();
+  const bool on_disk = journal::stores_texts(config_.journal.url);
+  const auto views = on_disk ? (data_dir_ / "views.db").string() : ":memory:";
   const journal::retention_options keep{.keep = std::chrono::days(config_.journal.retention_days),
                                         .relays = bridges::relay_sources(config_)};
   auto consumers =
@@ -267,6 +267,7 @@ result<void> node::start_jobs() {
   env->node_id = node_id_;
   env->epoch = epoch_;
   env->writer = writer_;
+  env->stores_texts = journal::stores_texts(config_.journal.url);
   env->reader = reader_;
   env->scheduler = scheduler_;
   env->table = table_;

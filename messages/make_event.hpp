@@ -44,4 +44,7 @@ event new_event(timestamp now, const event_identity& whose, std::uint64_t& last_
 /// path, value and what would be right.
 result<void> validate(const event& e);
 
+/// The same; answers about how many bytes its values have in memory.
+result<std::size_t> checked_size(const event& e);
+
 }  // namespace horizons

@@ -196,7 +196,7 @@ result<void> within_size(fault& site, const value_check& values, const Message& 
 
 }  // namespace
 
-result<void> validate(const event& e) {
+result<std::size_t> checked_size(const event& e) {
   fault site;
   value_check values{site};
   const auto good = [&](std::string_view field, const auto& value) { return values(value) || site.within(field); };
@@ -207,7 +207,13 @@ result<void> validate(const event& e) {
     site.within("data");
     return site.failure();
   }
-  return within_size(site, values, e);
+  if (auto ok = within_size(site, values, e); !ok) return failure(std::move(ok.error()));
+  return values.bytes();
+}
+
+result<void> validate(const event& e) {
+  if (auto size = checked_size(e); !size) return failure(std::move(size.error()));
+  return {};
 }
 
 bool is_job_id(std::string_view text) { return is_name(text); }

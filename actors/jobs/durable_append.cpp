@@ -41,10 +41,10 @@ void add_events(journal::batch& b, const event_identity& whose, std::uint64_t la
   for (auto& d : data) b.events.push_back(new_event(now, whose, last_sequence, std::move(d)));
 }
 
-void append_until_known(kit::context& self, const kit::handle<journal::writer_api>& writer,
-                        std::shared_ptr<journal::batch> b, bool give_up, append_done done) {
-  journal::prepare(*b);
-  append_after(self, writer, std::move(b), give_up, retry_first, std::move(done));
+void append_until_known(kit::context& self, const job_environment& env, std::shared_ptr<journal::batch> b, bool give_up,
+                        append_done done) {
+  journal::prepare(*b, env.stores_texts);
+  append_after(self, env.writer, std::move(b), give_up, retry_first, std::move(done));
 }
 
 }  // namespace horizons::jobs

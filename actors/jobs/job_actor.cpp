@@ -264,7 +264,7 @@ private:
                self_.utc(), std::move(d->events));
     if (mark) b->marks.push_back(*mark);
     busy_ = true;
-    append_until_known(self_, env_->writer, b, /*give_up=*/false,
+    append_until_known(self_, *env_, b, /*give_up=*/false,
                        [this, b, input = std::move(input), mark, done = std::move(done),
                         effects = std::move(d->effects)](result<journal::append_outcome> r) mutable {
                          busy_ = false;

@@ -19,6 +19,7 @@ struct job_environment {
   std::string node_id;
   std::uint64_t epoch = 0;  // of this node's ownership of the shards
   kit::handle<journal::writer_api> writer;
+  bool stores_texts = true;  // see journal::stores_texts
   kit::handle<journal::reader_api> reader;
   kit::handle<scheduler_api> scheduler;
   kit::handle<job_table_api> table;

@@ -1,6 +1,6 @@
 // The job table: a projection of the journal for lists and for finding unfinished jobs at start. Everything in it can
-// be rebuilt: changes are folded in memory and written late, in pieces and without waiting for the disk, the last
-// piece with the journal position that all of them reach. Readers see what is in memory.
+// be rebuilt: changes are folded in memory and, for a table in a file, written late, in pieces and without waiting for
+// the disk, the last piece with the journal position that all of them reach. Readers see what is in memory.
 #pragma once
 
 #include <cstdint>
@@ -47,33 +47,31 @@ struct open_job {
 /// The table itself, without an actor. Not thread safe.
 class job_table {
 public:
-  /// `path` is a file, or ":memory:". A table of another journal, or of another version, is thrown away and begun anew.
-  static result<job_table> open(const std::string& path, const std::string& journal_id);
+  virtual ~job_table() = default;
+
+  /// `path` is a file, or ":memory:" for a journal that ends with the process too. A file of another journal, or of
+  /// another version, is thrown away and begun anew.
+  static result<std::unique_ptr<job_table>> open(const std::string& path, const std::string& journal_id);
 
   /// The position up to which events are in the table, and in its file.
-  std::uint64_t position() const;
-  std::uint64_t written() const;
+  virtual std::uint64_t position() const = 0;
+  virtual std::uint64_t written() const = 0;
   /// Events in position order; those at or below `position` are ignored. They are in every answer from then on; in the
   /// file when `write` has been called, or a list was asked for.
-  result<void> apply(const journal::event_list& events);
-  result<void> write();
-  /// A piece of it, some milliseconds long; true: more is left.
-  result<bool> write_some();
+  virtual result<void> apply(const journal::event_list& events) = 0;
+  virtual result<void> write() = 0;
+  /// A piece of it, some milliseconds long; true: more is left. Jobs that have not finished are left to the next write,
+  /// so that those which come and go are written once.
+  virtual result<bool> write_some() = 0;
 
-  result<job_page> list(const job_query& query);
+  virtual result<job_page> list(const job_query& query) = 0;
   /// Up to `limit` unfinished jobs with a position beyond `after`, in order of position.
-  result<std::vector<open_job>> open_jobs(std::uint64_t after, std::size_t limit);
-  result<std::optional<job>> find(const job_key& key);
-
-  job_table(job_table&&) noexcept;
-  job_table& operator=(job_table&&) noexcept;
-  ~job_table();
-
-private:
-  struct state;
-  explicit job_table(std::unique_ptr<state> s);
-  std::unique_ptr<state> state_;
+  virtual result<std::vector<open_job>> open_jobs(std::uint64_t after, std::size_t limit) = 0;
+  virtual result<std::optional<job>> find(const job_key& key) = 0;
 };
+
+/// Checks a query; answers the position that its page lies before.
+result<std::uint64_t> page_begin(const job_query& query);
 
 // -- its actor --------------------------------------------------------------------------------------------------
 

@@ -82,7 +82,7 @@ private:
   kit::context& self_;
   std::string path_;
   kit::handle<journal::writer_api> writer_;
-  std::optional<job_table> table_;
+  std::unique_ptr<job_table> table_;
   std::multimap<std::uint64_t, kit::promise<std::uint64_t>> waiting_;
   bool will_write_ = false;
 };

@@ -40,6 +40,7 @@ struct job_key {
 /// The same, of somebody else's texts: to look for a job without copying its name.
 struct job_name {
   std::string_view tenant, job_id;
+  friend bool operator==(const job_name&, const job_name&) = default;
   friend bool operator==(const job_name& a, const job_key& b) { return a.job_id == b.job_id && a.tenant == b.tenant; }
 };
 

@@ -34,7 +34,7 @@ public:
     if (s.mark) b->marks.push_back(std::move(*s.mark));
     ++entries_[key].creating;
     append_until_known(
-        self_, env_->writer, b, /*give_up=*/true,
+        self_, *env_, b, /*give_up=*/true,
         [this, b, key = std::move(key), answer = std::move(answer), refused](result<journal::append_outcome> r) {
           const bool is_new = r && !r->conflict;
           if (is_new) {

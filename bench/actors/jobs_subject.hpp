@@ -131,6 +131,7 @@ private:
     env->node_id = "bench";
     env->epoch = epoch_;
     env->writer = writer_;
+    env->stores_texts = journal::stores_texts(options_.journal_url);
     env->reader = reader_;
     env->scheduler = scheduler_;
     env->table = table_;

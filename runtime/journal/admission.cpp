@@ -17,7 +17,7 @@ constexpr std::array<std::uint8_t, 128> decode_table = [] {
   std::array<std::uint8_t, 128> table{};
   constexpr std::string_view alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
   for (std::size_t i = 0; i < alphabet.size(); ++i)
-    table[static_cast<std::size_t>(alphabet[i])] = static_cast<std::uint8_t>(i);
+    table[static_cast<unsigned char>(alphabet[i])] = static_cast<std::uint8_t>(i);
   return table;
 }();
 
@@ -66,6 +66,32 @@ error too_many(std::string_view what, std::size_t count, std::size_t most) {
           "a batch of " + std::to_string(count) + " " + std::string(what) + "; at most " + std::to_string(most)};
 }
 
+/// Checks the batch; answers about how many bytes its events' values have.
+result<std::size_t> admitted_bytes(const batch& b) {
+  if (b.shard >= shard_count && !marks_alone(b))
+    return failure(
+        error_code::invalid_argument,
+        "batch.shard " + std::to_string(b.shard) + " does not exist; expected 0 to " + std::to_string(shard_count - 1));
+  if (b.events.size() > batch_events_max) return failure(too_many("events", b.events.size(), batch_events_max));
+  if (b.claims.size() > batch_claims_max) return failure(too_many("claims", b.claims.size(), batch_claims_max));
+  std::size_t bytes = 0;
+  for (const event& e : b.events) {
+    const auto size = checked_size(e);
+    if (!size) return failure(size.error().code, "event " + quote(e.event_id) + ": " + size.error().text);
+    bytes += *size;
+    if (e.sequence == 0 && is_life_cycle(e.data))
+      return failure(error_code::invalid_argument, "event " + e.event_id + " (" + std::string(type_of(e.data)) +
+                                                       ", job " + quote(e.job_id) +
+                                                       ") has no sequence; life-cycle events count from 1");
+  }
+  for (const identity_claim& c : b.claims)
+    if (auto ok = admit_claim(c); !ok) return failure(std::move(ok.error()));
+  if (b.marks.size() > batch_marks_max) return failure(too_many("marks", b.marks.size(), batch_marks_max));
+  for (const source_mark& m : b.marks)
+    if (auto ok = admit_mark(m); !ok) return failure(std::move(ok.error()));
+  return bytes;
+}
+
 }  // namespace
 
 ulid_bytes bytes_of_ulid(std::string_view text) {
@@ -89,8 +115,9 @@ std::string stored_text(const event& e) {
   return to_json(bare);
 }
 
-void prepare(batch& b) {
-  if (is_prepared(b) || !admit(b)) return;
+void prepare(batch& b, bool with_texts) {
+  if (b.bytes == 0) b.bytes = admitted_bytes(b).value_or(0);
+  if (b.bytes == 0 || !with_texts || has_texts(b)) return;
   std::vector<std::string> texts;
   texts.reserve(b.events.size());
   for (const event& e : b.events) texts.push_back(stored_text(e));
@@ -98,26 +125,8 @@ void prepare(batch& b) {
 }
 
 result<void> admit(const batch& b) {
-  if (is_prepared(b)) return {};
-  if (b.shard >= shard_count && !marks_alone(b))
-    return failure(
-        error_code::invalid_argument,
-        "batch.shard " + std::to_string(b.shard) + " does not exist; expected 0 to " + std::to_string(shard_count - 1));
-  if (b.events.size() > batch_events_max) return failure(too_many("events", b.events.size(), batch_events_max));
-  if (b.claims.size() > batch_claims_max) return failure(too_many("claims", b.claims.size(), batch_claims_max));
-  for (const event& e : b.events) {
-    if (auto valid = validate(e); !valid)
-      return failure(valid.error().code, "event " + quote(e.event_id) + ": " + valid.error().text);
-    if (e.sequence == 0 && is_life_cycle(e.data))
-      return failure(error_code::invalid_argument, "event " + e.event_id + " (" + std::string(type_of(e.data)) +
-                                                       ", job " + quote(e.job_id) +
-                                                       ") has no sequence; life-cycle events count from 1");
-  }
-  for (const identity_claim& c : b.claims)
-    if (auto ok = admit_claim(c); !ok) return ok;
-  if (b.marks.size() > batch_marks_max) return failure(too_many("marks", b.marks.size(), batch_marks_max));
-  for (const source_mark& m : b.marks)
-    if (auto ok = admit_mark(m); !ok) return ok;
+  if (b.bytes > 0) return {};
+  if (auto bytes = admitted_bytes(b); !bytes) return failure(std::move(bytes.error()));
   return {};
 }
 

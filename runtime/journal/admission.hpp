@@ -33,7 +33,8 @@ result<void> admit(const batch& b);
 /// An event as it is stored: its JSON without a position.
 std::string stored_text(const event& e);
 
-inline bool is_prepared(const batch& b) { return !b.events.empty() && b.texts.size() == b.events.size(); }
+/// Whether prepare has made the texts.
+inline bool has_texts(const batch& b) { return !b.events.empty() && b.texts.size() == b.events.size(); }
 
 /// Whether only the marks' own epochs fence this batch.
 inline bool marks_alone(const batch& b) { return !b.marks.empty() && b.events.empty() && b.claims.empty(); }

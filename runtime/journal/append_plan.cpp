@@ -89,7 +89,7 @@ private:
   result<event_row> row_of(const batch& b, std::size_t i, const ulid_bytes& id) {
     const event& e = b.events[i];
     event_row row{.what = &e, .shard = b.shard, .id = id};
-    row.data = is_prepared(b) ? b.texts[i] : plan_.texts.emplace_back(stored_text(e));
+    row.data = has_texts(b) ? b.texts[i] : plan_.texts.emplace_back(stored_text(e));
     if (row.data.size() > limits::message_bytes_max) return failure(too_large(e, row.data.size()));
     return row;
   }

@@ -42,6 +42,8 @@ std::uint32_t shard_of(std::string_view tenant, std::string_view job_id) {
   return static_cast<std::uint32_t>(fnv1a64(job_id, fnv1a64(std::string_view("\0", 1), fnv1a64(tenant))) % shard_count);
 }
 
+bool stores_texts(std::string_view url) { return !url.starts_with(memory_scheme); }
+
 bool matches(const event& e, const event_filter& f) {
   return (f.tenant.empty() || e.tenant == f.tenant) && (f.job_id.empty() || e.job_id == f.job_id) &&
          (f.type.empty() || type_of(e.data) == f.type) && (!f.start || e.time >= *f.start) &&

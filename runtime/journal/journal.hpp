@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "messages/events.hpp"
@@ -46,15 +47,19 @@ struct batch {
   std::vector<event> events;
   std::vector<identity_claim> claims;
   std::vector<source_mark> marks;
+  std::size_t bytes = 0;           // of its events' values, when prepare found the batch right
   std::vector<std::string> texts;  // see prepare
 };
 
 /// The store's while it appends; then it belongs to all who read it, and nobody changes its events any more.
 using batch_ptr = std::shared_ptr<batch>;
 
-/// What the thread that appends can do instead of the writer's one: checks the batch and makes the texts of its events
-/// as they are stored. One that is not right stays as it is, and the store says why. Its events change no more.
-void prepare(batch& b);
+/// Whether a journal stores the texts of its events: one in memory ("memory:…") keeps the events themselves.
+bool stores_texts(std::string_view url);
+
+/// What the thread that appends can do instead of the writer's one: checks the batch and, for a store of texts, makes
+/// those of its events. One that is not right stays as it is, and the store says why. Its events change no more.
+void prepare(batch& b, bool with_texts = true);
 
 struct append_outcome {
   std::vector<std::uint64_t> positions;  // one per event; a repeated event_id gets the position it already has

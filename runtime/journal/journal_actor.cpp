@@ -295,8 +295,8 @@ std::size_t bytes_of(const append& a) {
   std::size_t sum = sizeof(append) + a.what->claims.size() * sizeof(identity_claim);
   for (const source_mark& m : a.what->marks)
     sum += sizeof(source_mark) + m.source.size() + m.park.size() + m.release.size();
-  sum += a.what->events.size() * sizeof(event);
-  for (const std::string& text : a.what->texts) sum += 2 * text.size();  // the event's own texts are about as long
+  sum += a.what->events.size() * sizeof(event) + a.what->bytes;
+  for (const std::string& text : a.what->texts) sum += text.size();
   return sum;
 }
 

@@ -31,6 +31,7 @@ struct job_name_equal {
 /// Positions of its events, and the claim on its name.
 struct job_entry {
   std::vector<std::uint64_t> positions;
+  std::uint64_t sequence_max = 0;  // no event has a greater sequence
   struct claim {
     std::string user_id, idempotency_key, digest;
   };
@@ -96,6 +97,14 @@ public:
     synced = events.size();
   }
 
+  /// The job of that event, made when it is new; null: it has none. `near`: the event before it in its batch.
+  job_entry* job_of(const event& e, const event* near, job_entry* job_of_near) {
+    if (e.job_id.empty()) return nullptr;
+    if (job_of_near && near->job_id == e.job_id && near->tenant == e.tenant) return job_of_near;
+    if (auto* known = find(e.tenant, e.job_id)) return known;
+    return &jobs[shard_of(e.tenant, e.job_id)][{e.tenant, e.job_id}];
+  }
+
   const job_entry* find(std::string_view tenant, std::string_view job_id) const {
     const auto& part = jobs[shard_of(tenant, job_id)];
     const auto at = part.find(job_name{tenant, job_id});
@@ -105,20 +114,20 @@ public:
     return const_cast<job_entry*>(std::as_const(*this).find(tenant, job_id));
   }
 
-  /// An event of `b`.
+  /// An event of `b`, and of `job` when it has one.
   void put(const batch_ptr& b, event& e, const ulid_bytes& id_bytes, job_entry* job) {
     const std::uint64_t position = events.size() + 1;
     e.position = position;
     events.emplace_back(b, &e);
     by_id[id_bytes.back()].emplace(id_bytes, position);
-    if (e.job_id.empty()) return;
-    auto& positions = (job ? *job : jobs[shard_of(e.tenant, e.job_id)][{e.tenant, e.job_id}]).positions;
-    if (positions.empty()) positions.reserve(usual_events);
-    positions.push_back(position);
+    if (!job) return;
+    if (job->positions.empty()) job->positions.reserve(usual_events);
+    job->positions.push_back(position);
+    job->sequence_max = std::max(job->sequence_max, e.sequence);
   }
 
   bool has_sequence(const event& e, const job_entry* job) const {
-    if (e.sequence == 0 || !job) return false;
+    if (e.sequence == 0 || !job || e.sequence > job->sequence_max) return false;
     for (auto p = job->positions.rbegin(); p != job->positions.rend(); ++p)  // newest first: a job's sequence grows
       if (events[*p - 1]->sequence == e.sequence) return true;
     return false;
@@ -181,6 +190,8 @@ public:
     }
     append_outcome outcome;
     outcome.positions.reserve(b.events.size());
+    const event* before_it = nullptr;
+    job_entry* job = nullptr;
     for (event& e : b.events) {
       const auto id_bytes = bytes_of_ulid(e.event_id);
       const auto& ids = by_id[id_bytes.back()];
@@ -189,12 +200,13 @@ public:
         continue;
       }
       if (repeated) return refuse(append_outcome{{}, std::move(repeated)});
-      auto* job = e.job_id.empty() ? nullptr : find(e.tenant, e.job_id);
+      job = job_of(e, std::exchange(before_it, &e), job);
       if (has_sequence(e, job)) return refuse(failure(sequence_error(e)));
       put(shared, e, id_bytes, job);
       outcome.positions.push_back(events.size());
     }
     if (auto ok = moved.apply(b.marks); !ok) return refuse(failure(std::move(ok.error())));
+    b.texts = {};  // they would stay as long as its events
     return outcome;
   }
 

@@ -171,8 +171,8 @@ result<result<append_outcome>> sqlite_writer::append_one(const batch& b, source_
   for (std::size_t i = 0; i < b.events.size(); ++i) {
     const event& e = b.events[i];
     const auto id = bytes_of_ulid(e.event_id);
-    if (!is_prepared(b)) made = stored_text(e);
-    const std::string& data = is_prepared(b) ? b.texts[i] : made;
+    if (!has_texts(b)) made = stored_text(e);
+    const std::string& data = has_texts(b) ? b.texts[i] : made;
     if (data.size() > limits::message_bytes_max) return refuse(failure(too_large(e, data.size())));
     const auto position = pending_.position + 1;
     const auto hash = hasher_.link(pending_.hash, position, data);

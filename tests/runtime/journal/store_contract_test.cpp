@@ -75,6 +75,18 @@ TEST_P(store_contract, a_prepared_batch_is_stored_as_any_other) {
   EXPECT_EQ(read_all(*store_), read_all(*other));
 }
 
+TEST_P(store_contract, a_batch_checked_without_texts_is_stored_as_any_other) {
+  auto b = of({life_cycle("m87", 1), health()});
+  prepare(b, false);
+  EXPECT_GT(b.bytes, 0u);
+  EXPECT_TRUE(b.texts.empty());
+  ASSERT_TRUE(append_one(*store_, b));
+  b.events[0].position = 1;
+  b.events[1].position = 2;
+  EXPECT_EQ(read_all(*store_), b.events);
+  EXPECT_EQ(store_->verify(nullptr).value(), 2u);
+}
+
 TEST_P(store_contract, what_cannot_be_prepared_is_refused_with_its_reason) {
   auto b = of({life_cycle("m87", 1)});
   b.events[0].tenant = "not a name";
