@@ -34,6 +34,15 @@ std::size_t sequence_length(const unsigned char* p, std::size_t left) {
 constexpr std::uint64_t high_bits = 0x8080808080808080u;
 constexpr std::uint64_t low_bits = 0x0101010101010101u;
 
+/// Whether the eight bytes at `p` are ASCII, and none of them NUL where that is refused.
+template <bool refuse_nul>
+bool are_plain(const unsigned char* p) {
+  std::uint64_t word;
+  std::memcpy(&word, p, 8);
+  const bool has_nul = refuse_nul && ((word - low_bits) & ~word & high_bits) != 0;
+  return (word & high_bits) == 0 && !has_nul;
+}
+
 /// Steps over the text eight plain bytes at a time; `refuse_nul` also stops at a NUL.
 template <bool refuse_nul>
 const unsigned char* first_fault(std::string_view text) {
@@ -41,13 +50,12 @@ const unsigned char* first_fault(std::string_view text) {
   auto* const end = p + text.size();
   while (p != end) {
     if (end - p >= 8) {
-      std::uint64_t word;
-      std::memcpy(&word, p, 8);
-      const bool has_nul = refuse_nul && ((word - low_bits) & ~word & high_bits) != 0;
-      if ((word & high_bits) == 0 && !has_nul) {
+      if (are_plain<refuse_nul>(p)) {
         p += 8;
         continue;
       }
+    } else if (text.size() >= 8 && are_plain<refuse_nul>(end - 8)) {
+      return nullptr;
     }
     if (refuse_nul && *p == 0) return p;
     const std::size_t length = sequence_length(p, static_cast<std::size_t>(end - p));

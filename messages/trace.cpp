@@ -1,5 +1,6 @@
 #include "messages/trace.hpp"
 
+#include <cstring>
 #include <random>
 
 #include "messages/text.hpp"
@@ -56,14 +57,17 @@ const char* read(std::string_view text, trace_context& out) {
 }
 
 template <std::size_t N>
-void fill(std::array<std::uint8_t, N>& bytes) {
+requires(N % 8 == 0) void fill(std::array<std::uint8_t, N>& bytes) {
   thread_local std::mt19937_64 generator = [] {
     std::random_device device;
     std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};
     return std::mt19937_64{seed};
   }();
   do {
-    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(generator() >> 56);
+    for (std::size_t i = 0; i < N; i += 8) {
+      const std::uint64_t bits = generator();
+      std::memcpy(bytes.data() + i, &bits, 8);
+    }
   } while (bytes == std::array<std::uint8_t, N>{});
 }
 

@@ -58,12 +58,14 @@ std::string make_ulid(timestamp now, std::array<std::uint8_t, 10> bits) {
 
 bool is_ulid(std::string_view text) {
   if (text.size() != 26 || text[0] > '7') return false;  // 26 characters hold 130 bits; the first two are zero
-  for (const char c : text) {
-    const bool digit = c >= '0' && c <= '9';
-    const bool letter = c >= 'A' && c <= 'Z' && c != 'I' && c != 'L' && c != 'O' && c != 'U';
-    if (!digit && !letter) return false;
-  }
-  return true;
+  static constexpr auto in_alphabet = [] {
+    std::array<bool, 256> table{};
+    for (const char c : std::string_view(alphabet)) table[static_cast<unsigned char>(c)] = true;
+    return table;
+  }();
+  bool all = true;
+  for (const char c : text) all &= in_alphabet[static_cast<unsigned char>(c)];
+  return all;
 }
 
 }  // namespace horizons

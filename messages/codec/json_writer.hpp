@@ -56,6 +56,15 @@ public:
         if (has_escape(word)) break;
         std::memcpy(p, &word, 8);
       }
+      if (const auto left = end - from; left < 8 && text.size() >= 8) {  // the last eight, most of them once more
+        std::uint64_t word;
+        std::memcpy(&word, end - 8, 8);
+        if (!has_escape(word)) {
+          std::memcpy(p + left - 8, &word, 8);
+          p += left;
+          break;
+        }
+      }
       const char* run = from;
       while (run != end && escapes[static_cast<unsigned char>(*run)] == 0) ++run;
       const auto length = static_cast<std::size_t>(run - from);
