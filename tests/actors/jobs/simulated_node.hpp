@@ -235,6 +235,7 @@ private:
     scheduler_ = at<scheduler_api>("/node/jobs/scheduler");
 
     auto env = std::make_shared<job_environment>();
+    env->stores_texts = false;  // as the node does with a journal in memory
     env->node_id = "n";
     env->epoch = epoch;
     env->writer = writer_;
