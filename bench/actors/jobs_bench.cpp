@@ -205,8 +205,9 @@ void measure_queue(const options& o, std::vector<row>& rows) {
     doorway room;
     job_counts counts;
     const std::size_t part = o.queued / 10;
-    std::vector<double> seconds;
-    for (std::size_t p = 0; p < 10; ++p)
+    std::vector<double> seconds, cpu;
+    for (std::size_t p = 0; p < 10; ++p) {
+      const double cpu_before = cpu_seconds();
       seconds.push_back(seconds_of([&] {
         for (std::size_t i = 0; i < part; ++i) {
           room.enter();
@@ -217,11 +218,15 @@ void measure_queue(const options& o, std::vector<row>& rows) {
         }
         room.await_empty();
       }));
+      cpu.push_back(1e6 * (cpu_seconds() - cpu_before) / static_cast<double>(part));
+    }
     if (auto why = counts.first_refusal(); !why.empty()) stop(why);
     const auto name = std::to_string(10 * part) + " queued jobs";
     rows.push_back(compare("submission, last tenth of " + name, "jobs/s", better::higher,
                            static_cast<double>(part) / seconds.back(), "the first tenth",
                            static_cast<double>(part) / seconds.front(), "flat: 0.8"));
+    rows.push_back(compare("processor time of a submission, last tenth", "us", better::lower, cpu.back(),
+                           "the first tenth", cpu.front(), "flat: 0.8"));
     std::this_thread::sleep_for(10s);  // what is idle leaves memory
     rows.push_back(compare("resident memory, " + name, "B/job", better::lower,
                            (resident_bytes() - before) / static_cast<double>(10 * part), "", {}, 1'500));
