@@ -9,11 +9,11 @@ namespace horizons {
 
 namespace {
 
-/// The value of a lower-case hexadecimal digit, or -1. A table: every event's traceparent is checked.
-constexpr std::array<std::int8_t, 256> hex_digits = [] {
-  std::array<std::int8_t, 256> values{};
-  values.fill(-1);
-  for (int i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = static_cast<std::int8_t>(i);
+/// The value of a lower-case hexadecimal digit, or 255. A table: every event's traceparent is checked.
+constexpr std::array<std::uint8_t, 256> hex_digits = [] {
+  std::array<std::uint8_t, 256> values{};
+  values.fill(255);
+  for (std::uint8_t i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
   return values;
 }();
 
@@ -21,9 +21,9 @@ constexpr std::array<std::int8_t, 256> hex_digits = [] {
 template <std::size_t N>
 bool read_hex(std::string_view text, std::size_t at, std::array<std::uint8_t, N>& out) {
   for (std::size_t i = 0; i < N; ++i) {
-    const int high = hex_digits[static_cast<unsigned char>(text[at + 2 * i])];
-    const int low = hex_digits[static_cast<unsigned char>(text[at + 2 * i + 1])];
-    if ((high | low) < 0) return false;
+    const unsigned high = hex_digits[static_cast<unsigned char>(text[at + 2 * i])];
+    const unsigned low = hex_digits[static_cast<unsigned char>(text[at + 2 * i + 1])];
+    if ((high | low) > 15) return false;
     out[i] = static_cast<std::uint8_t>(high << 4 | low);
   }
   return true;
