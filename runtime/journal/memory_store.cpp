@@ -206,7 +206,7 @@ public:
       outcome.positions.push_back(events.size());
     }
     if (auto ok = moved.apply(b.marks); !ok) return refuse(failure(std::move(ok.error())));
-    b.texts = {};  // they would stay as long as its events
+    if (!b.texts.empty()) b.texts = {};  // they would stay as long as its events
     return outcome;
   }
 
